@@ -1,0 +1,1 @@
+"""Builders for tensorflow-datasets that prepare their set without TensorFlow."""

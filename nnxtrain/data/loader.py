@@ -1,0 +1,131 @@
+"""Batches for training and for evaluation, as iterators over numpy dictionaries.
+
+Training batches come through Grain with a whole batch as its element: fetching example by example
+would cost ten to a hundred times as much for small images.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+
+from nnxtrain.data.sampler import batch_ids, steps_per_epoch
+from nnxtrain.data.source import Batch, Source
+from nnxtrain.errors import InputError
+
+
+def train_batches(
+    source: Source,
+    *,
+    batch_size: int,
+    seed: int,
+    start_step: int = 0,
+    prefetch: int = 4,
+    threads: int = 1,
+) -> TrainBatches:
+    """Return an endless iterator over the batches of steps ``start_step``, ``start_step + 1``, ...
+
+    Args:
+      source: The examples.
+      batch_size: Examples in a batch.
+      seed: Decides the order together with the step number.
+      start_step: The first step; starting late costs nothing.
+      prefetch: Batches kept ready in the background; 0 fetches in the caller's thread.
+      threads: Background threads.
+
+    Raises:
+      InputError: ``batch_size`` is larger than the source, or a number is out of its range. What goes
+        wrong while fetching is raised by ``next``.
+    """
+    steps_per_epoch(len(source), batch_size)
+    for name, value, least in (
+        ("start_step", start_step, 0),
+        ("prefetch", prefetch, 0),
+        ("threads", threads, 1),
+    ):
+        if value < least:
+            raise InputError(f"{name} must be at least {least}, got {value}")
+    return TrainBatches(_BatchOfStep(source, batch_size, seed, start_step), prefetch, threads)
+
+
+def eval_batches(source: Source, *, batch_size: int) -> Iterator[Batch]:
+    """Yield every example once, in order, in batches of one size.
+
+    The last batch is padded by repeating its last example. ``"mask"`` (``bool[batch_size]``) is False
+    for the padding.
+
+    Raises:
+      InputError: ``batch_size`` is less than 1.
+    """
+    if batch_size < 1:
+        raise InputError(f"batch_size must be at least 1, got {batch_size}")
+    return _eval_batches(source, batch_size)
+
+
+def _eval_batches(source: Source, batch_size: int) -> Iterator[Batch]:
+    for start in range(0, len(source), batch_size):
+        ids = np.arange(start, start + batch_size)
+        mask = ids < len(source)
+        yield {**source.batch(np.minimum(ids, len(source) - 1)), "mask": mask}
+
+
+class TrainBatches:
+    """An endless iterator of batches with a background thread; use it in ``with``, or ``close()`` it."""
+
+    def __init__(self, batches: _BatchOfStep, prefetch: int, threads: int) -> None:
+        import grain
+
+        options = grain.ReadOptions(
+            num_threads=threads if prefetch else 0, prefetch_buffer_size=prefetch
+        )
+        dataset: Any = grain.MapDataset.source(batches).to_iter_dataset(options)
+        self._iterator = iter(dataset)
+        self._closed = False
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Batch:
+        if self._closed:
+            raise StopIteration
+        return next(self._iterator)
+
+    def close(self) -> None:
+        """Stop fetching ahead; the threads end. Closing twice does no harm."""
+        if not self._closed:
+            self._closed = True
+            self._iterator.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class _BatchOfStep:
+    """Grain's view of the source: element ``i`` is the batch of step ``start_step + i``."""
+
+    def __init__(self, source: Source, batch_size: int, seed: int, start_step: int) -> None:
+        self._source = source
+        self._batch_size = batch_size
+        self._seed = seed
+        self._start_step = start_step
+
+    def __len__(self) -> int:
+        return sys.maxsize - self._start_step
+
+    def __getitem__(self, index: int) -> Batch:
+        step = self._start_step + int(index)
+        return self._source.batch(
+            batch_ids(self._seed, step, len(self._source), self._batch_size)
+        )
