@@ -1,0 +1,237 @@
+"""Save and restore training state so that it survives a kill at any moment, to the bit.
+
+Orbax writes the arrays; what counts as a checkpoint is decided here. A save is built under a hidden
+name (``.saving-100``), gets its manifest (:mod:`nnxtrain.training.manifest`) and is then renamed to
+``100``, so a step directory is complete from the moment it can be seen. Whatever happens to it
+later, a flipped bit or a lost file, the manifest tells, and the next older one is used.
+
+In a program of several processes all of them call ``save`` and ``restore``; process 0 writes the
+manifests and removes old checkpoints.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import logging
+import math
+import shutil
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from nnxtrain.errors import InputError, RunError
+from nnxtrain.training import array_tree
+from nnxtrain.training.array_tree import Tree
+from nnxtrain.training.atomic_write import sync_directory
+from nnxtrain.training.checkpoint_directory import SAVING, Checkpoint, CheckpointDirectory, remove
+from nnxtrain.training.manifest import Manifest, write_manifest
+
+if TYPE_CHECKING:
+    import orbax.checkpoint as ocp
+
+__all__ = ["Checkpoint", "Checkpoints"]
+
+
+class Checkpoints(CheckpointDirectory):
+    """The checkpoints of a run that is being trained, or restored from.
+
+    Saving happens in the background, and its errors are raised by the next :meth:`save`,
+    :meth:`wait` or :meth:`close`; older checkpoints stay. Use it as a context manager, or call
+    :meth:`close`: a process that just ends loses the save under way (and only that).
+
+    >>> import tempfile
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> with Checkpoints(folder.name) as checkpoints:
+    ...     _ = checkpoints.save(10, {"params": {"w": jnp.arange(3.0)}}, {"epoch": 1}, score=0.9)
+    ...     newest = checkpoints.latest()
+    ...     tree = checkpoints.restore(newest, {"params": {"w": jnp.zeros(3)}})
+    >>> newest.step, newest.info, tree["params"]["w"].tolist()
+    (10, {'epoch': 1}, [0.0, 1.0, 2.0])
+    >>> folder.cleanup()
+    """
+
+    _thread: threading.Thread | None = None
+    _error: RunError | None = None
+
+    def save(
+        self, step: int, tree: Tree, info: Mapping[str, Any], score: float | None = None
+    ) -> bool:
+        """Start to save ``tree`` as the checkpoint of ``step``, after waiting for the save before.
+
+        Args:
+          step: the number of updates made, 0 or more.
+          tree: nested dicts with string keys, of jax or numpy arrays of any dtype but typed PRNG
+            keys (save ``jax.random.key_data``). They are copied first, on the device, so the
+            caller may donate them, or write to them, at once.
+          info: what JSON can hold; comes back as JSON gives it (a tuple as a list).
+          score: what "best" compares. None and NaN are never best.
+
+        Returns False, and does nothing, where a complete checkpoint of this step exists.
+        Raises ``RunError`` if this save cannot start or the one before failed.
+        """
+        self.wait()
+        if isinstance(self._verify(step), Manifest):
+            return False
+        arrays = array_tree.flatten(tree)
+        contents = {
+            "step": step,
+            "score": None if score is None or math.isnan(score) else float(score),
+            "info": json.loads(json.dumps(info)),  # a snapshot: the caller may go on writing to it
+            "arrays": array_tree.specs(arrays),
+        }
+        saving = self.directory / f"{SAVING}{step}"
+        try:
+            copies = array_tree.nest(array_tree.copy(_without_empty(arrays)))
+            if jax.process_index() == 0:
+                remove(saving)
+                self._discard(self.path(step))
+                saving.mkdir(parents=True)
+            if copies:
+                self._orbax.save(saving / "state", copies)
+        except (OSError, ValueError, RuntimeError) as error:
+            raise self._failure(step, saving, error) from error
+        self._thread = threading.Thread(
+            target=self._finish, args=(saving, contents), name="nnxtrain-checkpoint"
+        )
+        self._thread.start()
+        return True
+
+    def wait(self) -> None:
+        """Wait for the save under way. Raises ``RunError`` if it failed."""
+        self._settle()
+        error, self._error = self._error, None
+        if error is not None:
+            raise error
+
+    def close(self) -> None:
+        """Wait for the save under way and free what Orbax holds. Raises ``RunError`` as wait."""
+        try:
+            self.wait()
+        finally:
+            if "_orbax" in vars(self):
+                vars(self).pop("_orbax").close()
+
+    def __enter__(self) -> Checkpoints:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        try:
+            self.close()
+        except RunError as failure:
+            if error is None:
+                raise
+            error.add_note(str(failure))  # what went wrong first is what to report
+
+    def restore(self, checkpoint: Checkpoint, like: Tree) -> dict[str, Any]:
+        """Return the saved arrays in the structure, and on the devices, of ``like``.
+
+        Args:
+          checkpoint: what ``latest``, ``best`` or ``at`` returned.
+          like: nested dicts of jax arrays, or of ``jax.ShapeDtypeStruct`` with shardings (without,
+            the first device is meant); where it has a numpy array, so has the result. The devices
+            may be others, and more or fewer, than those that saved.
+
+        Raises ``InputError`` unless every path, shape and dtype agree (Orbax alone would cast),
+        naming the first that do not; ``RunError`` if the files cannot be read.
+        """
+        wanted = array_tree.flatten(like)
+        differing = array_tree.differences(checkpoint.arrays, array_tree.specs(wanted))
+        if differing:
+            more = f"; and {len(differing) - 3} more" if len(differing) > 3 else ""
+            raise InputError(
+                f"checkpoint {checkpoint.path} does not fit: {'; '.join(differing[:3])}{more}"
+            )
+        targets = {path: _target(x) for path, x in wanted.items()}
+        stored = _without_empty(targets)
+        tree: Any = {}
+        try:
+            if stored:
+                tree = self._orbax.restore(checkpoint.path / "state", array_tree.nest(stored))
+        except (OSError, ValueError, KeyError) as error:
+            raise RunError(f"{checkpoint.path} cannot be restored: {_line(error)}") from error
+        restored = {
+            path: functools.reduce(lambda node, key: node[key], path.split("/"), tree)
+            if path in stored
+            else _zeros(target)
+            for path, target in targets.items()
+        }
+        return array_tree.fill(like, restored)
+
+    @functools.cached_property
+    def _orbax(self) -> ocp.StandardCheckpointer:
+        import orbax.checkpoint as ocp  # 0.7 s
+
+        # Orbax logs to absl's logger, tracebacks of what it raises included; we raise that again.
+        logger = logging.getLogger("absl")
+        if _is_not_orbax not in logger.filters:
+            logger.addFilter(_is_not_orbax)
+        return ocp.StandardCheckpointer()
+
+    def _settle(self) -> None:
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+
+    def _finish(self, saving: Path, contents: dict[str, Any]) -> None:
+        """In the background: wait for Orbax, then turn the save into a checkpoint."""
+        step = contents["step"]
+        try:
+            self._orbax.wait_until_finished()
+            if jax.process_index() == 0:
+                write_manifest(saving, **contents)
+                saving.rename(self.path(step))
+                sync_directory(self.directory)
+                self._retain(step)
+        except BaseException as error:  # a thread has nobody to raise to
+            self._error = self._failure(step, saving, error)
+
+    def _failure(self, step: int, saving: Path, error: BaseException) -> RunError:
+        shutil.rmtree(saving, ignore_errors=True)
+        reason = _line(error)
+        if "ENOSPC" in str(error) or "No space left" in str(error):
+            reason = "no space left on the disk; free some, then resume the run"
+        failure = RunError(f"checkpoint {self.path(step)} was not saved: {reason}")
+        failure.__cause__ = error
+        return failure
+
+
+def _is_not_orbax(record: logging.LogRecord) -> bool:
+    return "/orbax/checkpoint/" not in record.pathname
+
+
+def _line(error: BaseException) -> str:
+    """The first line of an error's text, cut to a readable length."""
+    line = next(iter(str(error).splitlines()), "") or type(error).__name__
+    return line if len(line) <= 200 else f"{line[:197]}..."
+
+
+def _without_empty(arrays: Mapping[str, Any]) -> dict[str, Any]:
+    """Orbax refuses arrays of no elements; their shape and dtype in the manifest say it all."""
+    return {path: x for path, x in arrays.items() if math.prod(x.shape)}
+
+
+def _target(x: Any) -> Any:
+    """What Orbax is to restore in the place of ``x``. Always with a sharding: else it takes the
+    saved one, whose devices may not be here."""
+    if isinstance(x, (np.ndarray, np.generic)):
+        return np.asarray(x)
+    sharding = x.sharding or jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding)
+
+
+def _zeros(target: Any) -> Any:
+    if isinstance(target, np.ndarray):
+        return np.zeros_like(target)
+    return jnp.zeros(target.shape, target.dtype, device=target.sharding)
