@@ -1,0 +1,151 @@
+"""Look a whole configuration over before data or devices are touched."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from nnxtrain.config import schema
+from nnxtrain.config.build import KEYS, MISSING, is_node
+from nnxtrain.config.signature import UNKNOWN, accepts, parameters, spelled
+from nnxtrain.config.target import locate
+from nnxtrain.errors import InputError, nearest
+
+# Given by the run to any parameter of that name, so a configuration need not have them.
+RUNTIME = (
+    "rngs",
+    "input_shape",
+    "in_features",
+    "num_classes",
+    "vocab_size",
+    "learning_rate",
+    "total_steps",
+    "spec",
+    "seed",
+)
+
+Problem = tuple[str, str]  # a key and what is wrong with it
+
+
+def check(
+    config: schema.Config,
+    *,
+    packages: Sequence[str] = (),
+    where: Callable[[str], str] = lambda key: "",
+) -> None:
+    """Check values and ranges, every ``_target_``, and the arguments against its signature.
+
+    It imports the modules that hold the targets, and builds nothing.
+
+    Args:
+        packages: packages of the user that ``_target_`` may name.
+        where: gives the file or override that a key comes from, for the message.
+
+    Raises:
+        InputError: one line about the first problem found.
+    """
+    for key, problem in problems(config, packages):
+        origin = where(key)
+        raise InputError(f"{origin + ': ' if origin else ''}{key}: {problem}")
+
+
+def problems(config: schema.Config, packages: Sequence[str] = ()) -> Iterator[Problem]:
+    """Yield every problem of a configuration."""
+    yield from schema.problems(config)
+    for key in schema.NODES:
+        node: Any = config
+        for name in key.split("."):
+            node = getattr(node, name)
+        if node is None and key == "optim.schedule":
+            continue
+        if not is_node(node):
+            yield key, f"expected a node with _target_, got {node!r}"
+        else:
+            yield from _node(key, node, packages)
+
+
+def _node(key: str, node: Mapping[str, Any], packages: Sequence[str]) -> Iterator[Problem]:
+    try:
+        target = locate(node["_target_"], packages)
+    except InputError as error:
+        yield f"{key}._target_", str(error)
+        return
+    name, known = node["_target_"], parameters(target)
+    yield from _shape(key, node)
+    args = node.get("_args_")
+    args = args if isinstance(args, list) else []
+
+    given = {argument: value for argument, value in node.items() if argument not in KEYS}
+    by_position = _by_position(known, len(args))
+    open_ended = any(p.kind is p.VAR_KEYWORD for p in known.values())
+    named = [p.name for p in known.values() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+    for argument, value in given.items():
+        if argument in by_position:
+            yield f"{key}.{argument}", f"{name} gets {argument!r} from _args_ too"
+        elif argument not in named and not open_ended:
+            hint = nearest(argument, named) or f" (it takes {', '.join(named) or 'none'})"
+            yield f"{key}.{argument}", f"{name} has no argument {argument!r}{hint}"
+        elif argument in known:
+            yield from _value(f"{key}.{argument}", value, known[argument], name)
+    for position, (argument, value) in enumerate(zip(by_position, args, strict=False)):
+        yield from _value(f"{key}._args_[{position}]", value, known[argument], name)
+    if len(args) > len(by_position) and not any(p.kind is p.VAR_POSITIONAL for p in known.values()):
+        yield f"{key}._args_", f"{name} takes at most {len(by_position)} positional arguments"
+
+    if not node.get("_partial_", False):
+        for argument, parameter in known.items():
+            required = parameter.default is UNKNOWN and parameter.kind not in (
+                parameter.VAR_POSITIONAL,
+                parameter.VAR_KEYWORD,
+            )
+            if required and argument not in (*given, *by_position, *RUNTIME):
+                yield f"{key}.{argument}", f"{name} needs {argument!r} and nothing gives it"
+    for argument, value in [*given.items(), *((f"_args_[{i}]", v) for i, v in enumerate(args))]:
+        yield from _nested(f"{key}.{argument}", value, packages)
+
+
+def _shape(key: str, node: Mapping[str, Any]) -> Iterator[Problem]:
+    """Check the special keys themselves."""
+    for special in node:
+        if not isinstance(special, str):
+            yield f"{key}.{special}", f"an argument's name must be a string, got {special!r}"
+        elif special.startswith("_") and special not in KEYS:
+            hint = nearest(special, KEYS)
+            yield f"{key}.{special}", f"not a key of a node (only {', '.join(KEYS)}){hint}"
+    if not isinstance(node.get("_args_", []), list):
+        yield f"{key}._args_", f"expected a list, got {node['_args_']!r}"
+    if not isinstance(node.get("_partial_", False), bool):
+        yield f"{key}._partial_", f"expected true or false, got {node['_partial_']!r}"
+
+
+def _by_position(known: Mapping[str, inspect.Parameter], count: int) -> list[str]:
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return [p.name for p in known.values() if p.kind in kinds][:count]
+
+
+def _value(key: str, value: Any, parameter: inspect.Parameter, name: str) -> Iterator[Problem]:
+    if value == MISSING:
+        yield key, f"the value is missing ('???'); give {key}=VALUE"
+    elif not _holds_node(value) and not accepts(parameter.annotation, value):
+        wanted = spelled(parameter.annotation)
+        yield key, f"{name} wants {wanted}, got {value!r} ({type(value).__name__})"
+
+
+def _holds_node(value: Any) -> bool:
+    """A list or dict with nodes in it has a type only once they are built."""
+    if is_node(value):
+        return True
+    items = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return any(_holds_node(item) for item in items)
+
+
+def _nested(key: str, value: Any, packages: Sequence[str]) -> Iterator[Problem]:
+    if is_node(value):
+        yield from _node(key, value, packages)
+    elif isinstance(value, dict):
+        for name, item in value.items():
+            yield from _nested(f"{key}.{name}", item, packages)
+    elif isinstance(value, list):
+        for position, item in enumerate(value):
+            yield from _nested(f"{key}[{position}]", item, packages)

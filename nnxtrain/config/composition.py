@@ -1,0 +1,107 @@
+"""From overrides to a typed, resolved configuration.
+
+    compose(["config=lenet_cifar5", "trainer.epochs=3"])
+
+Hydra composes the tree under the schema; what comes out are plain dataclasses with plain lists and
+dicts in them, all interpolations resolved, nothing of Hydra or OmegaConf left.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nnxtrain.config.overrides import open_nodes, override_of
+from nnxtrain.config.schema import Config, Mode, OptimConfig, TrainerConfig
+from nnxtrain.config.translate import readable_errors
+from nnxtrain.config.tree import PRIMARY, config_loader, mentions, option_file, search_dirs
+from nnxtrain.errors import InputError, nearest
+
+
+@dataclass(frozen=True)
+class Composition:
+    """A configuration and where its values came from."""
+
+    config: Config
+    overrides: tuple[str, ...]
+    choices: dict[str, str]  # group -> the option chosen
+    dirs: tuple[Path, ...]
+
+    def where(self, key: str) -> str:
+        """Return the override or the file that gave ``key`` its value, or ``""``."""
+        if override := override_of(key, self.overrides):
+            return f"override {override!r}"
+        group = key.partition(".")[0]
+        for name in ("config", group):  # a recipe's values win over the group's option
+            file = option_file(f"{name}/{self.choices.get(name)}", self.dirs)
+            if file and (name == group or mentions(file, key)):
+                return str(file)
+        return ""
+
+
+def compose(overrides: Sequence[str] = (), config_dirs: Sequence[str | Path] = ()) -> Config:
+    """Return the configuration of ``overrides``, resolved and validated against the schema.
+
+    Args:
+        overrides: in Hydra's grammar, e.g. ``["config=lenet_cifar5", "model.hidden=[64]"]``.
+        config_dirs: folders searched before ``./configs``, ``$NNXTRAIN_CONFIG_PATH`` and ours.
+
+    Raises:
+        InputError: one line: what is wrong, where, and the nearest valid name.
+
+    >>> compose(["optim=sgd", "optim.learning_rate=1e-2"]).optim.learning_rate
+    0.01
+    """
+    return compose_with_origins(overrides, config_dirs).config
+
+
+def compose_with_origins(
+    overrides: Sequence[str], config_dirs: Sequence[str | Path] = (), loader: Any = None
+) -> Composition:
+    """As ``compose``, together with what is needed to say where a value came from.
+
+    ``loader`` may be the one of an earlier call; making one takes a few milliseconds.
+    """
+    from hydra.types import RunMode
+    from omegaconf import OmegaConf, flag_override
+
+    loader = loader or config_loader(config_dirs)
+    dirs = search_dirs(config_dirs)
+    with readable_errors(overrides, loader, dirs):
+        composed = loader.load_configuration(PRIMARY, open_nodes(overrides), RunMode.RUN)
+        choices = {k: v for k, v in composed.hydra.runtime.choices.items() if isinstance(v, str)}
+        with flag_override(composed, ["struct", "readonly"], False):
+            del composed["hydra"]
+        _reject_unknown(composed, overrides)
+        if missing := sorted(OmegaConf.missing_keys(composed)):
+            override = override_of(missing[0], overrides)
+            place = f"override {override!r}: " if override else ""
+            raise InputError(f"{place}{missing[0]} has no value; give {missing[0]}=VALUE")
+        config = OmegaConf.to_object(composed)
+    assert isinstance(config, Config)
+    return Composition(config, tuple(overrides), choices, tuple(dirs))
+
+
+def _reject_unknown(composed: Any, overrides: Sequence[str]) -> None:
+    """Refuse what ``+key=value`` added where the schema is closed."""
+    sections = {"": Config, "optim.": OptimConfig, "trainer.": TrainerConfig}
+    for prefix, section in sections.items():
+        known = [item.name for item in dataclasses.fields(section)]
+        for name in composed if not prefix else composed[prefix[:-1]]:
+            if name not in known:
+                override = override_of(prefix + name, overrides)
+                place = f"override {override!r}: " if override else ""
+                hint = nearest(name, known) or f" (known: {', '.join(known)})"
+                raise InputError(f"{place}no key {prefix + name!r}{hint}")
+
+
+def to_container(config: Config) -> dict[str, Any]:
+    """Return a configuration as nested plain dicts, lists, strings and numbers."""
+
+    def plain(items: list[tuple[str, Any]]) -> dict[str, Any]:
+        return {k: v.value if isinstance(v, Mode) else v for k, v in items}
+
+    return dataclasses.asdict(config, dict_factory=plain)

@@ -1,0 +1,117 @@
+"""What a configuration may contain: every key, its type, its default and its range.
+
+The dataclasses are OmegaConf structured configs, so Hydra checks types while composing; ``compose``
+returns them filled with plain Python values. ``model``, ``data``, ``task`` and the nodes inside
+``optim`` hold a ``_target_`` and are open: their keys are the arguments of that target.
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import Any
+
+from omegaconf import MISSING
+
+VERSION = 1
+Node = dict[str, Any]
+
+
+class Mode(enum.StrEnum):
+    """Whether a larger or a smaller value of the monitored metric is better."""
+
+    max = "max"
+    min = "min"
+
+
+def within(default: Any, *, at_least: float | None = None, above: float | None = None) -> Any:
+    """Return a field with a default and a lower limit, inclusive or exclusive."""
+    return field(default=default, metadata={"at_least": at_least, "above": above})
+
+
+@dataclass
+class OptimConfig:
+    """The optimizer node takes every argument but the learning rate, which the schedule gives."""
+
+    optimizer: Node = MISSING
+    learning_rate: float = within(MISSING, above=0)
+    # A node built with learning_rate and total_steps; null: constant. It is Any because OmegaConf
+    # cannot override a typed dict that is null.
+    schedule: Any = None
+    clip_norm: float | None = within(None, above=0)  # of the global gradient; null: no clipping
+
+
+@dataclass
+class TrainerConfig:
+    """The length of training and its rhythm. Exactly one of ``epochs`` and ``steps`` is set."""
+
+    batch_size: int = within(128, at_least=1)  # examples in one optimizer step, over all devices
+    epochs: float | None = within(None, above=0)
+    steps: int | None = within(None, at_least=1)
+    eval_batch_size: int = within(512, at_least=1)
+    log_every: int = within(50, at_least=1)  # steps
+    eval_every: int | None = within(None, at_least=1)  # steps; null: once an epoch
+    checkpoint_every: int | None = within(None, at_least=1)  # steps; null: at each evaluation
+    keep_last: int = within(2, at_least=1)  # checkpoints
+    keep_best: int = within(1, at_least=1)
+    monitor: str = "accuracy"  # the validation metric that decides which checkpoint is best
+    mode: Mode = Mode.max
+
+
+@dataclass
+class Config:
+    """One training run."""
+
+    version: int = VERSION
+    seed: int = within(0, at_least=0)
+    name: str | None = None  # of the recipe, or the user's label; part of the run directory's name
+    runs_dir: str = "runs"
+    model: Node = MISSING
+    data: Node = MISSING
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    task: Node = MISSING
+    trainer: TrainerConfig = field(default_factory=TrainerConfig)
+
+
+NODES = ("model", "data", "task", "optim.optimizer", "optim.schedule")
+
+
+def problems(config: Config) -> Iterator[tuple[str, str]]:
+    """Yield ``(key, what is wrong)`` for values outside their range or in conflict."""
+    yield from _outside(config, "")
+    if config.name is not None and not re.fullmatch(r"\w[\w.+=-]*", config.name):
+        yield (
+            "name",
+            f"use letters, digits and any of _ . + = - (a folder is named so), got {config.name!r}",
+        )
+    if not config.runs_dir:
+        yield "runs_dir", "is empty"
+    trainer = config.trainer
+    if trainer.epochs is not None and trainer.steps is not None:
+        yield (
+            "trainer.steps",
+            f"steps={trainer.steps} and epochs={trainer.epochs:g} are both set; to train by steps "
+            "add trainer.epochs=null",
+        )
+    if trainer.epochs is None and trainer.steps is None:
+        yield "trainer.epochs", "neither epochs nor steps is set; give one, e.g. trainer.epochs=10"
+
+
+def _outside(section: Any, prefix: str) -> Iterator[tuple[str, str]]:
+    for item in fields(section):
+        key, value = prefix + item.name, getattr(section, item.name)
+        if is_dataclass(value):
+            yield from _outside(value, key + ".")
+        if isinstance(value, float) and not math.isfinite(value):
+            yield key, f"must be a finite number, got {value}"
+            continue
+        at_least, above = item.metadata.get("at_least"), item.metadata.get("above")
+        if value is None:
+            continue
+        if at_least is not None and value < at_least:
+            yield key, f"must be at least {at_least}, got {value}"
+        if above is not None and value <= above:
+            yield key, f"must be greater than {above}, got {value}"

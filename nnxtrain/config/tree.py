@@ -1,0 +1,120 @@
+"""Where configuration files lie, and in which order they are searched.
+
+Hydra's own entry points put a user's folder *after* the packaged one and keep their state in a
+global; here a loader is built over an explicit list of folders, first match wins.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nnxtrain.errors import InputError, RunError, nearest
+
+if TYPE_CHECKING:
+    from hydra._internal.config_loader_impl import ConfigLoaderImpl
+
+PRIMARY = "nnxtrain_fit"  # a name of our own: a user's file named like it would replace it
+ENVIRONMENT = "NNXTRAIN_CONFIG_PATH"
+
+
+def shipped_dir() -> Path:
+    """Return the config tree that comes with nnxtrain: in the wheel, or beside the package."""
+    package = Path(__file__).resolve().parent.parent
+    for folder in (package / "configs", package.parent / "configs"):
+        if (folder / f"{PRIMARY}.yaml").is_file():
+            return folder
+    raise RunError(f"the config tree is missing from {package}; reinstall nnxtrain")
+
+
+def search_dirs(config_dirs: Sequence[str | Path] = ()) -> list[Path]:
+    """Return all config folders, absolute, first match wins.
+
+    They are ``config_dirs``, ``./configs`` if there is one, the folders of
+    ``$NNXTRAIN_CONFIG_PATH`` (separated as in ``$PATH``), and the shipped tree.
+
+    Raises:
+        InputError: a folder that was asked for does not exist.
+    """
+    named = [(Path(folder), "--config-dir") for folder in config_dirs]
+    from_environment = [
+        (Path(folder), f"${ENVIRONMENT}")
+        for folder in os.environ.get(ENVIRONMENT, "").split(os.pathsep)
+        if folder
+    ]
+    local = [(Path("configs"), "./configs")] if Path("configs").is_dir() else []
+    found: list[Path] = []
+    for folder, origin in [*named, *local, *from_environment, (shipped_dir(), "shipped")]:
+        if not folder.is_dir():
+            raise InputError(f"{origin}: {folder} is not a folder")
+        if (resolved := folder.resolve()) not in found:
+            found.append(resolved)
+    # Wherever it was found first, the shipped tree stays last: it is what the others override.
+    found.remove(shipped_dir())
+    return [*found, shipped_dir()]
+
+
+def config_loader(config_dirs: Sequence[str | Path] = ()) -> ConfigLoaderImpl:
+    """Return a Hydra config loader over ``search_dirs(config_dirs)``; it can be pickled."""
+    from hydra import version
+    from hydra._internal.config_loader_impl import ConfigLoaderImpl
+    from hydra._internal.config_search_path_impl import ConfigSearchPathImpl
+    from hydra.core.config_store import ConfigStore
+    from hydra.core.plugins import Plugins
+    from hydra.core.utils import setup_globals
+
+    from nnxtrain.config.schema import Config
+
+    version.setbase("1.3")
+    setup_globals()  # the resolvers that Hydra's own configs use
+    Plugins.instance()  # finds the launchers, whose configs become options of hydra/launcher
+    ConfigStore.instance().store("nnxtrain_schema", Config)
+    path = ConfigSearchPathImpl()
+    path.append("hydra", "pkg://hydra.conf")
+    for folder in search_dirs(config_dirs):
+        path.append("main", f"file://{folder}")
+    path.append("schema", "structured://")  # Hydra wants this one last
+    return ConfigLoaderImpl(path)
+
+
+def groups(loader: ConfigLoaderImpl) -> list[str]:
+    """Return the names of the config groups, without Hydra's own."""
+    return sorted(set(loader.list_groups("")) - {"hydra"})
+
+
+def list_options(group: str, config_dirs: Sequence[str | Path] = ()) -> list[str]:
+    """Return the sorted options of a config group, over all config folders.
+
+    Raises:
+        InputError: there is no such group.
+
+    >>> list_options("optim")
+    ['adam', 'adamw', 'sgd']
+    """
+    loader = config_loader(config_dirs)
+    known = groups(loader)
+    if group not in known and not group.startswith("hydra/"):
+        raise InputError(
+            f"no config group {group!r}{nearest(group, known)} (groups: {', '.join(known)})"
+        )
+    return sorted(loader.get_group_options(group))
+
+
+def option_file(name: str, dirs: Sequence[Path]) -> Path | None:
+    """Return the first file that gives ``name`` (``group/option``), or None if no folder does."""
+    for folder in dirs:
+        if (file := folder / f"{name}.yaml").is_file():
+            return file
+    return None
+
+
+def mentions(file: Path, key: str) -> bool:
+    """Return whether a configuration file, taken by itself, sets a dotted key."""
+    from omegaconf import OmegaConf
+
+    try:
+        return OmegaConf.select(OmegaConf.load(file), key.partition("[")[0]) is not None
+    except Exception:  # only the wording of another error hangs on it
+        return False
