@@ -33,6 +33,7 @@ def check(
     *,
     packages: Sequence[str] = (),
     where: Callable[[str], str] = lambda key: "",
+    nodes: Sequence[str] = schema.NODES,
 ) -> None:
     """Check values and ranges, every ``_target_``, and the arguments against its signature.
 
@@ -41,19 +42,22 @@ def check(
     Args:
         packages: packages of the user that ``_target_`` may name.
         where: gives the file or override that a key comes from, for the message.
+        nodes: the nodes to look at, all by default.
 
     Raises:
         InputError: one line about the first problem found.
     """
-    for key, problem in problems(config, packages):
+    for key, problem in problems(config, packages, nodes):
         origin = where(key)
         raise InputError(f"{origin + ': ' if origin else ''}{key}: {problem}")
 
 
-def problems(config: schema.Config, packages: Sequence[str] = ()) -> Iterator[Problem]:
+def problems(
+    config: schema.Config, packages: Sequence[str] = (), nodes: Sequence[str] = schema.NODES
+) -> Iterator[Problem]:
     """Yield every problem of a configuration."""
     yield from schema.problems(config)
-    for key in schema.NODES:
+    for key in nodes:
         node: Any = config
         for name in key.split("."):
             node = getattr(node, name)

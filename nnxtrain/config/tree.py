@@ -118,3 +118,18 @@ def mentions(file: Path, key: str) -> bool:
         return OmegaConf.select(OmegaConf.load(file), key.partition("[")[0]) is not None
     except Exception:  # only the wording of another error hangs on it
         return False
+
+
+def describe(name: str, config_dirs: Sequence[str | Path] = ()) -> str:
+    """Return the first comment of a configuration file (``group/option``), or ``""``.
+
+    >>> describe("optim/adam")
+    'Adam (Kingma and Ba, 2015).'
+    """
+    file = option_file(name, search_dirs(config_dirs))
+    for line in file.read_text(encoding="utf-8").splitlines() if file else ():
+        if not line.startswith("#"):
+            break
+        if not line.startswith("# @"):
+            return line.lstrip("# ")
+    return ""

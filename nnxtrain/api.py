@@ -1,0 +1,128 @@
+"""The commands as Python functions. They raise the errors that the command line prints."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from nnxtrain.errors import InputError, nearest
+
+
+def fit(
+    overrides: Sequence[str] = (),
+    *,
+    config_dirs: Sequence[str | Path] = (),
+    packages: Sequence[str] = (),
+    command: Sequence[str] | None = None,
+) -> Any:
+    """Train, and return the run with its ``directory`` (Path) and ``results`` (dict).
+
+    Args:
+        overrides: as on the command line, e.g. ``["config=lenet_cifar5", "trainer.epochs=3"]``.
+            ``run=DIR`` among them resumes that run.
+        config_dirs: folders with configurations, searched before all others.
+        packages: importable packages of the user that ``_target_`` may name.
+        command: what the run directory records as the command; by default this call.
+
+    Raises:
+        InputError: a configuration or a run directory that cannot be used; nothing was started.
+        RunError: training failed.
+        Interrupted: Ctrl-C; what was done is saved.
+    """
+    directory, rest = take("run", overrides)
+    if directory is not None:
+        run_dir = run_directory(directory)
+        return _training().resume(run_dir, overrides=rest, packages=tuple(packages))
+
+    from nnxtrain.config.checks import check
+    from nnxtrain.config.composition import compose_with_origins
+
+    composition = compose_with_origins(rest, config_dirs)
+    check(composition.config, packages=packages, where=composition.where)
+    return _training().fit(
+        composition.config,
+        command=list(command) if command is not None else ["nnxtrain.fit", *rest],
+        overrides=rest,
+        packages=tuple(packages),
+    )
+
+
+def evaluate(
+    run: str | Path | None = None,
+    *,
+    split: str = "test",
+    checkpoint: str | int = "best",
+    packages: Sequence[str] = (),
+    runs_dir: str | Path = "runs",
+) -> dict[str, Any]:
+    """Evaluate a run and return its metrics.
+
+    Args:
+        run: a run directory; None takes the newest under ``runs_dir``.
+        split: ``"test"``, ``"validation"`` or ``"train"``.
+        checkpoint: ``"best"`` by the monitored validation metric, ``"last"``, or a step.
+        packages: importable packages of the user that the run's ``_target_`` may name.
+        runs_dir: where to look for the newest run.
+
+    Raises:
+        InputError: no such run, split or checkpoint.
+    """
+    directory = newest_run(runs_dir) if run is None else run_directory(run)
+    from nnxtrain.training.evaluate import evaluate as evaluate_run
+
+    return evaluate_run(directory, split=split, checkpoint=checkpoint, packages=tuple(packages))
+
+
+def _training() -> Any:
+    return importlib.import_module("nnxtrain.training.fit")  # JAX and all that
+
+
+def take(name: str, overrides: Sequence[str]) -> tuple[str | None, list[str]]:
+    """Split ``name=VALUE`` off a list of overrides: its last value or None, and the others.
+
+    >>> take("run", ["run=runs/a", "trainer.epochs=3"])
+    ('runs/a', ['trainer.epochs=3'])
+    """
+    values = [text.partition("=")[2] for text in overrides if text.startswith(f"{name}=")]
+    if values and not values[-1]:
+        raise InputError(f"{name}= is empty; give {name}=VALUE")
+    rest = [text for text in overrides if not text.startswith(f"{name}=")]
+    return (values[-1] if values else None), rest
+
+
+def run_directory(path: str | Path) -> Path:
+    """Return ``path`` if it is a run directory.
+
+    Raises:
+        InputError: it is not; the message names the nearest that is.
+    """
+    directory = Path(path)
+    if _is_run(directory):
+        return directory
+    parent = directory.parent
+    known = [str(run) for run in _runs(parent)] if parent.is_dir() else []
+    what = "is not a run directory (no config.yaml in it)" if directory.exists() else "not found"
+    raise InputError(f"run={path}: {what}{nearest(str(directory), known)}")
+
+
+def newest_run(runs_dir: str | Path) -> Path:
+    """Return the run directory that was made last.
+
+    Raises:
+        InputError: there is none.
+    """
+    if not (runs := _runs(Path(runs_dir))):
+        raise InputError(f"no run in {runs_dir}; train one with 'nnxtrain fit', or give run=DIR")
+    return max(runs, key=lambda run: ((run / "config.yaml").stat().st_mtime_ns, run.name))
+
+
+def _runs(runs_dir: Path) -> list[Path]:
+    return sorted(run for run in runs_dir.glob("*") if _is_run(run))
+
+
+def _is_run(directory: Path) -> bool:
+    from nnxtrain.config.saved import CONFIG_FILE
+
+    return (directory / CONFIG_FILE).is_file()

@@ -1,0 +1,64 @@
+"""``nnxtrain data list`` and ``nnxtrain data prepare``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from nnxtrain.cli.arguments import Command, flag, rest
+from nnxtrain.cli.packages import open_packages
+from nnxtrain.cli.table import print_table
+from nnxtrain.errors import InputError, nearest
+
+
+@dataclass(frozen=True)
+class DataList(Command):
+    """List the data sets that `nnxtrain fit data=NAME` knows.
+
+    examples:
+      nnxtrain data list
+    """
+
+    config_dir: tuple[str, ...] = flag("look here first; repeatable", (), metavar="DIR")
+
+    def __call__(self) -> int:
+        from nnxtrain.config.tree import describe, list_options
+
+        names = list_options("data", self.config_dir)
+        rows = [(name, describe(f"data/{name}", self.config_dir)) for name in names]
+        print_table(["data set", "what it is"], rows)
+        return 0
+
+
+@dataclass(frozen=True)
+class DataPrepare(Command):
+    """Download a data set if it needs that, and bring it into the form that training reads.
+
+    examples:
+      nnxtrain data prepare shapes5
+      nnxtrain data prepare fashion_mnist data.local_dir=/usr/share/datasets/fashion-mnist
+    """
+
+    arguments: tuple[str, ...] = rest(
+        "the data set's name, then data.key=value", metavar="NAME [OVERRIDE]"
+    )
+    config_dir: tuple[str, ...] = flag("look here first; repeatable", (), metavar="DIR")
+    package: tuple[str, ...] = flag("allow _target_ to name it; repeatable", (), metavar="NAME")
+
+    def __call__(self) -> int:
+        from nnxtrain.config import check, compose_with_origins, list_options, resolve
+
+        open_packages(self.package)
+        known = list_options("data", self.config_dir)
+        names = [text for text in self.arguments if "=" not in text]
+        overrides = [text for text in self.arguments if "=" in text]
+        if len(names) != 1:
+            given = f"got {' '.join(names)}" if names else "none given"
+            raise InputError(f"data prepare: name one data set ({', '.join(known)}), {given}")
+        if names[0] not in known:
+            hint = nearest(names[0], known) or f" (known: {', '.join(known)})"
+            raise InputError(f"data prepare: no data set {names[0]!r}{hint}")
+        composition = compose_with_origins([f"data={names[0]}", *overrides], self.config_dir)
+        check(composition.config, packages=self.package, where=composition.where, nodes=("data",))
+        dataset = resolve(composition.config.data, packages=self.package)
+        print(f"prepared: {dataset.prepare()}")
+        return 0

@@ -1,0 +1,75 @@
+"""``nnxtrain fit``: train, resume, sweep."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+from nnxtrain.cli.arguments import Command, flag, rest
+from nnxtrain.cli.packages import open_packages
+from nnxtrain.cli.table import print_table
+from nnxtrain.errors import InputError
+
+
+@dataclass(frozen=True)
+class Fit(Command):
+    """Train a model from a configuration, and leave a run directory.
+
+    An override is key=value for one value, or group=option for a whole section;
+    `nnxtrain config list` shows the groups, `nnxtrain config show` the result.
+    run=DIR resumes a run that was interrupted.
+
+    examples:
+      nnxtrain fit                                           the built-in example
+      nnxtrain fit config=lenet_cifar5 trainer.epochs=5
+      nnxtrain fit model=mlp model.hidden=[64,64] optim=adamw
+      nnxtrain fit run=runs/DIR                              resume
+      nnxtrain fit -m seed=1,2,3                             three runs, one after the other
+      nnxtrain fit -m seed=1,2,3 hydra/launcher=submitit_local
+      nnxtrain fit --package mypackage model._target_=mypackage.MyModel
+    """
+
+    overrides: tuple[str, ...] = rest("key=value, group=option, or run=DIR", metavar="OVERRIDE")
+    multirun: bool = flag("run every combination of values given as a,b or range(..)", short="m")
+    config_dir: tuple[str, ...] = flag("look here first; repeatable", (), metavar="DIR")
+    package: tuple[str, ...] = flag("allow _target_ to name it; repeatable", (), metavar="NAME")
+
+    def __call__(self) -> int:
+        from nnxtrain import api
+
+        open_packages(self.package)
+        command = ["nnxtrain", *sys.argv[1:]]
+        if self.multirun:
+            return self._sweep(command)
+        run = api.fit(
+            self.overrides, config_dirs=self.config_dir, packages=self.package, command=command
+        )
+        print(f"run: {run.directory}")
+        return 0
+
+    def _sweep(self, command: list[str]) -> int:
+        from nnxtrain.cli.multirun import sweep
+
+        if resumed := [text for text in self.overrides if text.startswith("run=")]:
+            raise InputError(f"{resumed[0]!r} resumes one run and cannot be combined with -m")
+        trials = sweep(
+            self.overrides, config_dirs=self.config_dir, packages=self.package, command=command
+        )
+        print_table(["trial", "run", "results"], [_row(trial) for trial in trials])
+        failed = [trial for trial in trials if "error" in trial]
+        for trial in failed:
+            print(f"error: trial {_label(trial)}: {trial['error']}", file=sys.stderr)
+        return 1 if failed else 0
+
+
+def _label(trial: dict[str, Any]) -> str:
+    return " ".join(trial["overrides"]) or "(no overrides)"
+
+
+def _row(trial: dict[str, Any]) -> tuple[str, str, str]:
+    if "error" in trial:
+        return _label(trial), "", "failed"
+    results = trial["results"].items()
+    numbers = [f"{key} {value:.4g}" for key, value in results if isinstance(value, float)]
+    return _label(trial), trial["directory"], "  ".join(numbers)

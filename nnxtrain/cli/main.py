@@ -1,0 +1,137 @@
+"""The entry point: find the verb, run it, turn errors into one line and an exit code.
+
+Exit codes: 0 done, 1 the run failed, 2 bad input, 130 after Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+from nnxtrain import __version__
+from nnxtrain.cli.arguments import Command, help_text, parse
+from nnxtrain.errors import InputError, Interrupted, NnxtrainError, nearest
+
+# verb: (module, class, what it does)
+VERBS = {
+    "fit": ("fit", "Fit", "train a model, resume a run, or sweep over values"),
+    "eval": ("eval", "Eval", "evaluate a run on the test split"),
+    "data list": ("data", "DataList", "list the data sets"),
+    "data prepare": ("data", "DataPrepare", "download and prepare a data set"),
+    "config show": ("config", "ConfigShow", "print a composed configuration, run nothing"),
+    "config list": ("config", "ConfigList", "list the config groups and their options"),
+}
+_HELP = ("-h", "--help")
+
+
+def run() -> None:
+    """Run the command line of this process and exit with its code."""
+    code = main(sys.argv[1:])
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        code = _quiet_stdout()
+    sys.exit(code)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run one command line, without the program's name, and return the exit code."""
+    debug = "--debug" in argv
+    try:
+        return _dispatch(list(argv))
+    except (Interrupted, KeyboardInterrupt) as error:
+        _show(" ".join(str(error).split()) or "interrupted", debug)
+        return Interrupted.exit_code
+    except NnxtrainError as error:
+        _show(f"error: {' '.join(str(error).split())}", debug)
+        return error.exit_code
+    except BrokenPipeError:
+        return _quiet_stdout()
+    except Exception as error:
+        first = (str(error).splitlines() or [""])[0]
+        hint = "" if debug else " (run again with --debug for the traceback)"
+        _show(f"error: internal: {type(error).__name__}: {first}{hint}", debug)
+        return 1
+
+
+def _dispatch(argv: list[str]) -> int:
+    if not argv or argv[0] in _HELP or argv == ["help"]:
+        print(overview())
+        return 0
+    if argv[0] == "--version":
+        print(f"nnxtrain {__version__}")
+        return 0
+    verb, tokens = _verb(argv)
+    if verb not in VERBS:  # a verb of several, e.g. a bare `nnxtrain data`
+        print(overview(verb))
+        return 0
+    command = _command(verb)
+    flags = tokens[: tokens.index("--")] if "--" in tokens else tokens
+    if any(token in _HELP for token in flags):
+        print(help_text(command, verb))
+        return 0
+    return parse(command, tokens, verb)()
+
+
+def _verb(argv: list[str]) -> tuple[str, list[str]]:
+    """Split a command line into its verb, of one word or two, and the rest."""
+    first = argv[0]
+    if first in VERBS:
+        return first, argv[1:]
+    if first.startswith("-"):
+        known = [*_HELP, "--version"]
+        raise InputError(f"no flag {first!r} before the command{nearest(first, known)}")
+    subverbs = [verb.split()[1] for verb in VERBS if verb.startswith(f"{first} ")]
+    if not subverbs:
+        names = dict.fromkeys(verb.split()[0] for verb in VERBS)
+        hint = nearest(first, names) or f" (commands: {', '.join(names)})"
+        raise InputError(f"no command {first!r}{hint}")
+    if len(argv) == 1 or argv[1] in _HELP:
+        return first, []
+    if argv[1] not in subverbs:
+        hint = nearest(argv[1], subverbs) or f" (commands: {', '.join(subverbs)})"
+        raise InputError(f"no command '{first} {argv[1]}'{hint}")
+    return f"{first} {argv[1]}", argv[2:]
+
+
+def _command(verb: str) -> type[Command]:
+    module, name, _ = VERBS[verb]
+    found: type[Command] = getattr(importlib.import_module(f"nnxtrain.cli.{module}"), name)
+    return found
+
+
+def overview(prefix: str = "") -> str:
+    """Return the text of ``nnxtrain --help``, or the part about the verbs that begin so."""
+    shown = {verb: text for verb, (_, _, text) in VERBS.items() if verb.startswith(prefix)}
+    width = 2 + max(map(len, shown))
+    lines = ["usage: nnxtrain COMMAND [arguments] [flags]", ""]
+    if not prefix:
+        lines += ["Train models with JAX from configuration files.", ""]
+    lines += ["commands:", *(f"  {verb:<{width}}{text}" for verb, text in shown.items()), ""]
+    if not prefix:
+        lines += [
+            "examples:",
+            "  nnxtrain fit                                     train the built-in example",
+            "  nnxtrain fit config=lenet_cifar5 trainer.epochs=5",
+            "  nnxtrain fit -m optim.learning_rate=1e-3,1e-2    one run for each value",
+            "  nnxtrain eval                                    the newest run, on the test split",
+            "",
+            "  nnxtrain COMMAND --help tells about one command; nnxtrain --version the version.",
+        ]
+    return "\n".join(lines).rstrip()
+
+
+def _show(line: str, debug: bool) -> None:
+    if debug:
+        import traceback
+
+        traceback.print_exc()
+    print(line, file=sys.stderr)
+
+
+def _quiet_stdout() -> int:
+    """The reader went away (``| head``): say nothing, and keep Python's exit from saying it."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 141  # 128 + SIGPIPE, what a shell shows for other programs
