@@ -1,0 +1,245 @@
+"""The directory of a run: where everything lies that the run is made of.
+
+::
+
+    runs/2026-11-21_20-41-07_lenet_shapes5_k3f9/
+      config.yaml     the resolved configuration
+      run.json        command, overrides, versions, devices, git commit
+      git.diff        uncommitted changes, if there were any
+      status.json     running, finished, interrupted or failed, and why
+      metrics.jsonl   what was measured
+      checkpoints/    one directory a step
+      run.lock        held while a process works on the run
+
+It is made under a hidden name and renamed when it is whole, so what has a run's name is a run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+from nnxtrain.errors import InputError, RunError, nearest
+from nnxtrain.training.atomic_write import atomic_write, sync_directory
+from nnxtrain.training.provenance import provenance
+from nnxtrain.training.run_lock import run_lock
+
+State: TypeAlias = Literal["running", "finished", "interrupted", "failed"]
+
+_ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"  # nothing that looks like something else
+
+
+@dataclass(frozen=True)
+class Status:
+    """How far a run got. ``error`` is the line that says why it failed.
+
+    "running" is also what a killed run says: only the lock tells whether a process is at work.
+    """
+
+    state: State
+    step: int | None = None
+    error: str | None = None
+    time: str = ""
+
+
+@dataclass(frozen=True)
+class RunDirectory:
+    """A run on the disk. Made by :meth:`create`, found by :meth:`open` and :meth:`newest`.
+
+    >>> import tempfile
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> run = RunDirectory.create(folder.name, "lenet", config="seed: 0")
+    >>> with run.lock():
+    ...     run.set_status("finished", step=10)
+    >>> RunDirectory.newest(folder.name).status.state
+    'finished'
+    >>> folder.cleanup()
+    """
+
+    path: Path
+
+    @classmethod
+    def create(
+        cls,
+        runs_dir: str | os.PathLike[str],
+        name: str,
+        *,
+        config: str | Callable[[Path], None],
+        command: Sequence[str] = (),
+        overrides: Sequence[str] = (),
+        devices: Sequence[str] = (),
+    ) -> RunDirectory:
+        """Make a new run directory, of which nothing can be seen before all of it is there.
+
+        Args:
+          runs_dir: where runs lie; made if it is not there.
+          name: what the run is called between its time and its random ending. What does not go
+            well in a file name becomes a dash.
+          config: the text of ``config.yaml``, or a function that writes it to the given path.
+          command, overrides, devices: noted in ``run.json``.
+
+        Raises ``RunError`` if the directory cannot be made.
+        """
+        runs = Path(runs_dir)
+        origin, diff = provenance(command=command, overrides=overrides, devices=devices)
+        try:
+            building = _make_hidden(runs)
+            try:
+                run = cls(building)
+                if callable(config):
+                    config(run.config_path)
+                else:
+                    atomic_write(run.config_path, config.encode())
+                _write_json(run.path / "run.json", origin)
+                if diff is not None:
+                    atomic_write(run.path / "git.diff", diff.encode())
+                run.checkpoints_path.mkdir()
+                run.set_status("running", step=0)
+                return cls(_publish(building, runs, name))
+            except BaseException:
+                shutil.rmtree(building, ignore_errors=True)
+                raise
+        except OSError as error:
+            raise RunError(f"no run can be made under {runs}: {error.strerror}") from error
+
+    @classmethod
+    def open(
+        cls, path: str | os.PathLike[str], *, runs_dir: str | os.PathLike[str] = "runs"
+    ) -> RunDirectory:
+        """Return the run at ``path``.
+
+        Raises ``InputError`` if there is none, naming one near it, or like it under ``runs_dir``.
+        """
+        run = cls(Path(path))
+        if run._is_run():
+            return run
+        if run.path.is_dir():
+            what = "is not a run directory (it lacks config.yaml or run.json)"
+            others = list_runs(run.path)
+        else:
+            what = "is not a directory" if run.path.exists() else "does not exist"
+            others = list_runs(run.path.parent) or list_runs(runs_dir)
+        hint = nearest(str(run.path), [str(other.path) for other in others])
+        if not hint and others:
+            hint = f"; the newest run is {str(others[-1].path)!r}"
+        raise InputError(f"run {str(run.path)!r} {what}{hint}")
+
+    @classmethod
+    def newest(cls, runs_dir: str | os.PathLike[str]) -> RunDirectory:
+        """Return the run under ``runs_dir`` that started last. Raises ``InputError`` if none."""
+        runs = list_runs(runs_dir)
+        if not runs:
+            raise InputError(f"no runs under {str(runs_dir)!r}; start one with: nnxtrain fit")
+        return runs[-1]
+
+    @property
+    def name(self) -> str:
+        """The last part of the path."""
+        return self.path.resolve().name
+
+    @property
+    def config_path(self) -> Path:
+        """``config.yaml``, the resolved configuration."""
+        return self.path / "config.yaml"
+
+    @property
+    def metrics_path(self) -> Path:
+        """``metrics.jsonl``; see :mod:`nnxtrain.training.metrics_log`."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def checkpoints_path(self) -> Path:
+        """``checkpoints``; see :mod:`nnxtrain.training.checkpoint`."""
+        return self.path / "checkpoints"
+
+    @cached_property
+    def origin(self) -> dict[str, Any]:
+        """The content of ``run.json``; ``{}`` if it cannot be read."""
+        return _read_json(self.path / "run.json")
+
+    @property
+    def status(self) -> Status:
+        """How far the run got, as it was last noted."""
+        fields = _read_json(self.path / "status.json")
+        try:
+            return Status(**fields)
+        except TypeError:
+            return Status("running")
+
+    def set_status(
+        self, state: State, *, step: int | None = None, error: str | None = None
+    ) -> None:
+        """Note how far the run got. Raises ``RunError`` if it cannot be written."""
+        time = datetime.now().astimezone().isoformat(timespec="seconds")
+        try:
+            _write_json(self.path / "status.json", asdict(Status(state, step, error, time)))
+        except OSError as failure:
+            raise RunError(f"{self.path}/status.json: {failure.strerror}") from failure
+
+    def lock(self) -> contextlib.AbstractContextManager[None]:
+        """Return a with block in which no other process can hold the lock of this run.
+
+        Entering raises ``InputError`` if one does; see :func:`nnxtrain.training.run_lock.run_lock`.
+        """
+        return run_lock(self.path / "run.lock", self.name)
+
+    def _is_run(self) -> bool:
+        return self.config_path.is_file() and bool(self.origin)
+
+
+def list_runs(runs_dir: str | os.PathLike[str]) -> list[RunDirectory]:
+    """Return the runs right under ``runs_dir``, which need not exist, in the order they started."""
+    directory = Path(runs_dir)
+    if not directory.is_dir():
+        return []
+    names = [path for path in directory.iterdir() if not path.name.startswith(".")]
+    runs = [run for path in names if (run := RunDirectory(path))._is_run()]
+    return sorted(runs, key=lambda run: (str(run.origin.get("started")), run.name))
+
+
+def _make_hidden(runs: Path) -> Path:
+    runs.mkdir(parents=True, exist_ok=True)
+    while True:
+        with contextlib.suppress(FileExistsError):
+            path = runs / f".new-{secrets.token_hex(8)}"
+            path.mkdir()
+            return path
+
+
+def _publish(building: Path, runs: Path, name: str) -> Path:
+    """Give a whole run its name. Renaming onto a directory that holds anything fails: try again."""
+    label = re.sub(r"[^\w.+=-]+", "-", name).strip("-.")[:50] or "run"
+    while True:
+        time = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+        ending = "".join(secrets.choice(_ALPHABET) for _ in range(4))
+        path = runs / f"{time}_{label}_{ending}"
+        try:
+            building.rename(path)
+            sync_directory(runs)
+            return path
+        except OSError as error:
+            if error.errno not in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR):
+                raise
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    atomic_write(path, json.dumps(content, indent=1).encode() + b"\n")
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
