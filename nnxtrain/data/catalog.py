@@ -1,4 +1,5 @@
-"""The data sets known by name: what can be said about each without opening or importing anything."""
+# ruff: noqa: SIM905 - a hundred names in quotes and commas would be harder to read
+"""The data sets known by name, and what can be said of each without opening anything."""
 
 from __future__ import annotations
 
@@ -49,7 +50,7 @@ class Entry:
 
 
 def lookup(name: str) -> tuple[Entry, str]:
-    """Return the entry and the variant that ``name`` (``"shapes5"``, ``"shapes5/tiny"``) stands for.
+    """Return the entry and the variant of ``name`` (``"shapes5"``, ``"shapes5/tiny"``).
 
     Raises:
       InputError: No such data set or variant.

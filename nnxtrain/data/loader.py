@@ -38,8 +38,8 @@ def train_batches(
       threads: Background threads.
 
     Raises:
-      InputError: ``batch_size`` is larger than the source, or a number is out of its range. What goes
-        wrong while fetching is raised by ``next``.
+      InputError: ``batch_size`` is larger than the source, or a number is out of its range. What
+        goes wrong while fetching is raised by ``next``.
     """
     steps_per_epoch(len(source), batch_size)
     for name, value, least in (
@@ -55,8 +55,8 @@ def train_batches(
 def eval_batches(source: Source, *, batch_size: int) -> Iterator[Batch]:
     """Yield every example once, in order, in batches of one size.
 
-    The last batch is padded by repeating its last example. ``"mask"`` (``bool[batch_size]``) is False
-    for the padding.
+    The last batch is padded by repeating its last example. ``"mask"`` (``bool[batch_size]``) is
+    False for the padding.
 
     Raises:
       InputError: ``batch_size`` is less than 1.
@@ -74,7 +74,7 @@ def _eval_batches(source: Source, batch_size: int) -> Iterator[Batch]:
 
 
 class TrainBatches:
-    """An endless iterator of batches with a background thread; use it in ``with``, or ``close()`` it."""
+    """An endless iterator of batches with a background thread; use it in ``with`` or close it."""
 
     def __init__(self, batches: _BatchOfStep, prefetch: int, threads: int) -> None:
         import grain
@@ -126,6 +126,4 @@ class _BatchOfStep:
 
     def __getitem__(self, index: int) -> Batch:
         step = self._start_step + int(index)
-        return self._source.batch(
-            batch_ids(self._seed, step, len(self._source), self._batch_size)
-        )
+        return self._source.batch(batch_ids(self._seed, step, len(self._source), self._batch_size))

@@ -1,7 +1,7 @@
 """Which examples make up the batch of a step: a pure function of (seed, step).
 
-Nothing here depends on what came before, on the number of processes or on the number of threads, so a
-resumed or re-sharded run needs the step number and nothing else.
+Nothing here depends on what came before, on the number of processes or on the number of threads, so
+a resumed or re-sharded run needs the step number and nothing else.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ def steps_per_epoch(num_examples: int, batch_size: int) -> int:
 def batch_ids(seed: int, step: int, num_examples: int, batch_size: int) -> np.ndarray:
     """Return the example numbers of step ``step`` (counted from 0), ``int64[batch_size]``.
 
-    Each epoch visits the examples in a new order that is a function of ``(seed, epoch)``, each example
-    at most once.
+    Each epoch visits the examples in a new order that is a function of ``(seed, epoch)``, each
+    example at most once.
 
     Raises:
       InputError: ``batch_size`` is not between 1 and ``num_examples``, or ``step`` is negative.
@@ -56,15 +56,16 @@ def batch_ids(seed: int, step: int, num_examples: int, batch_size: int) -> np.nd
 def permutation(key: tuple[int, int], length: int) -> np.ndarray:
     """Return a permutation of ``range(length)``, ``int64[length]``, that is a function of ``key``.
 
-    It sorts the raw output of Philox4x64-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2,
-    3", SC 2011). That stream is fixed by its definition, while NumPy may change what
+    It sorts the raw output of Philox4x64-10 (Salmon et al., "Parallel random numbers: as easy as 1,
+    2, 3", SC 2011). That stream is fixed by its definition, while NumPy may change what
     ``Generator.permutation`` returns from one version to the next.
     """
     bits = np.random.Philox(key=np.array([k % 2**64 for k in key], np.uint64)).random_raw(length)
     return np.argsort(bits, kind="stable")
 
 
-@lru_cache(maxsize=4)  # consecutive steps share their epoch's order; train and a peek ahead fit in 4
+# The steps of an epoch share its order; a few are kept for steps fetched ahead of an epoch's end.
+@lru_cache(maxsize=4)
 def _epoch_order(seed: int, epoch: int, num_examples: int) -> np.ndarray:
     order = permutation((seed, epoch), num_examples)
     order.flags.writeable = False

@@ -31,7 +31,7 @@ class Source(Protocol):
     def __len__(self) -> int: ...
 
     def batch(self, ids: np.ndarray) -> Batch:
-        """Return ``{"image": uint8[B, H, W, C], "label": int32[B]}`` for example numbers ``ids``."""
+        """Return ``{"image": uint8[B, H, W, C], "label": int32[B]}`` of the examples ``ids``."""
         ...
 
 
@@ -42,7 +42,8 @@ class ArraySource:
       images: ``uint8[N, H, W, C]``.
       labels: Integers ``[N]``.
       spec: What the examples are.
-      fingerprint: The content's digest where it is known already; otherwise it is computed on first use.
+      fingerprint: The content's digest where it is known already; otherwise it is computed on first
+        use.
 
     Raises:
       InputError: The arrays do not fit together or do not fit ``spec``.
@@ -87,7 +88,7 @@ class Subset:
 
     def __init__(self, source: Source, ids: np.ndarray) -> None:
         ids = np.asarray(ids, np.int64)
-        if len(ids) and not (0 <= ids.min() and ids.max() < len(source)):
+        if len(ids) and not 0 <= ids.min() <= ids.max() < len(source):
             raise InputError(f"data: example numbers must lie in 0..{len(source) - 1}")
         self.source = source
         self.ids = ids
@@ -98,7 +99,9 @@ class Subset:
 
     @cached_property
     def fingerprint(self) -> str:
-        return hashlib.sha256(self.source.fingerprint.encode() + digest(self.ids).encode()).hexdigest()
+        return hashlib.sha256(
+            self.source.fingerprint.encode() + digest(self.ids).encode()
+        ).hexdigest()
 
     def __len__(self) -> int:
         return len(self.ids)

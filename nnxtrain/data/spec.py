@@ -16,7 +16,8 @@ class Spec:
       class_names: Name of each class, in the order of the labels.
       mean: Mean of each channel over the train split, on the 0..1 scale.
       std: Standard deviation of each channel over the train split, on the 0..1 scale (the
-        population's, divided by N); 1.0 for a channel that is constant, so that one can divide by it.
+        population's, divided by N); 1.0 for a channel that is constant, so that one can divide by
+        it.
     """
 
     input_shape: tuple[int, ...]

@@ -85,5 +85,7 @@ def read_idx(path: Path) -> np.ndarray:
         raise InputError(f"{path} is not an IDX file of unsigned bytes")
     shape = tuple(np.frombuffer(data, ">u4", count=axes, offset=4).tolist())
     if len(data) - header != int(np.prod(shape)):
-        raise InputError(f"{path} should hold {shape} bytes after its header, has {len(data) - header}")
+        raise InputError(
+            f"{path} should hold {shape} bytes after its header, has {len(data) - header}"
+        )
     return np.frombuffer(data, np.uint8, offset=header).reshape(shape)

@@ -1,8 +1,8 @@
 """shapes5: five kinds of shapes on busy backgrounds, 32x32 RGB; drawn here, nothing to download.
 
-Easy for a small convolutional network (LeNet: about 95 % test accuracy after ten epochs) and hard for
-a linear model (under 60 %): colour says nothing, and place, size, angle, clutter, noise and partial
-cover vary.
+Easy for a small convolutional network (LeNet: about 95 % test accuracy after ten epochs) and hard
+for a linear model (under 60 %): colour says nothing, and place, size, angle, clutter, noise and
+partial cover vary.
 """
 
 from __future__ import annotations

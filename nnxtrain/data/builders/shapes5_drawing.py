@@ -1,7 +1,7 @@
 """Draw the pictures of shapes5: one shape on a busy background, 32x32 pixels, RGB.
 
-Each picture is a function of its seed alone. All randomness comes from :class:`random.Random`, whose
-stream Python keeps the same from version to version, so the set does not change with NumPy.
+Each picture is a function of its seed alone. All randomness comes from :class:`random.Random`,
+whose stream Python keeps the same from version to version, so the set does not change with NumPy.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def _gradient(random: Random, colour: Colour) -> Image.Image:
     angle = random.uniform(0, 2 * math.pi)
     ramp = np.linspace(-0.35, 0.35, SIZE, dtype=np.float32)
     t = 0.5 + ramp * math.cos(angle) + ramp[:, None] * math.sin(angle)
-    start, end = np.float32(colour), np.float32(_near(random, colour, 45))
+    start, end = np.array(colour, np.float32), np.array(_near(random, colour, 45), np.float32)
     pixels = (start + t[..., None] * (end - start)).astype(np.uint8)
     return Image.fromarray(pixels).resize((_CANVAS, _CANVAS), Image.Resampling.NEAREST)
 
@@ -97,9 +97,7 @@ def _shape(random: Random, canvas: ImageDraw.ImageDraw, class_name: str, colour:
     )
     turn = math.radians(random.uniform(-30, 30))
     stretch = random.uniform(0.8, 1.0)
-    outline = [
-        _placed(point, centre, radius, turn, stretch) for point in _unit_outline(class_name)
-    ]
+    outline = [_placed(point, centre, radius, turn, stretch) for point in _unit_outline(class_name)]
     canvas.polygon(outline, fill=colour)
 
 
@@ -146,9 +144,7 @@ def _occlude(random: Random, canvas: ImageDraw.ImageDraw, background: Colour) ->
     if random.random() < 0.5:
         angle = random.uniform(0, math.pi)
         dx, dy = _CANVAS * math.cos(angle), _CANVAS * math.sin(angle)
-        canvas.line(
-            [(x - dx, y - dy), (x + dx, y + dy)], fill=colour, width=random.randint(5, 11)
-        )
+        canvas.line([(x - dx, y - dy), (x + dx, y + dy)], fill=colour, width=random.randint(5, 11))
     else:
         half = random.uniform(5, 11)
         canvas.rectangle((x - half, y - half, x + half, y + half), fill=colour)

@@ -1,10 +1,11 @@
 """What our builders have in common: they list their downloads, and they keep quiet.
 
-tensorflow-datasets reads every set without TensorFlow, but its official builders cannot *prepare* one:
-they open files through ``tf.io`` and hand over arrays that TensorFlow would encode. Ours subclass them,
-read the files themselves and yield PIL images. Name, version, features and everything that
-tensorflow-datasets does around the reading (download, checksums, shuffling, writing) stay the same, so
-that stock ``tfds.data_source(name, data_dir=..., download=False)`` reads what was prepared here.
+tensorflow-datasets reads every set without TensorFlow, but its official builders cannot *prepare*
+one: they open files through ``tf.io`` and hand over arrays that TensorFlow would encode. Ours
+subclass them, read the files themselves and yield PIL images. Name, version, features and
+everything that tensorflow-datasets does around the reading (download, checksums, shuffling,
+writing) stay the same, so that stock ``tfds.data_source(name, data_dir=..., download=False)`` reads
+what was prepared here.
 """
 
 from __future__ import annotations
@@ -17,6 +18,9 @@ from tensorflow_datasets.core.download import checksums
 
 class TFFree:
     """Mixin for a ``tfds.core.GeneratorBasedBuilder``; goes before it in the list of bases."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)  # for skip_registration
 
     accepted: Mapping[str, Any] | None = None
     """URL -> ``UrlInfo`` to check files against in place of the published ones."""

@@ -1,0 +1,62 @@
+"""Mean and standard deviation of each channel, exact to the last bit on any machine."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from pathlib import Path
+from uuid import uuid4
+
+import numpy as np
+
+from nnxtrain.data.storage import make_directory
+
+_CHUNK = 1024  # images summed at a time
+
+
+def channel_statistics(
+    images: np.ndarray, ids: np.ndarray
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return mean and (population) standard deviation of each channel of ``images[ids]``, 0..1
+    scale.
+
+    Sums are kept in integers, so the result does not depend on any order. A constant channel has
+    the deviation 1.0, so that one can divide by it.
+
+    >>> channel_statistics(np.array([0, 255], np.uint8).reshape(2, 1, 1, 1), np.arange(2))
+    ((0.5,), (0.5,))
+    """
+    channels = images.shape[-1]
+    sums, squares = [0] * channels, [0] * channels
+    for start in range(0, len(ids), _CHUNK):
+        chunk = images[ids[start : start + _CHUNK]].reshape(-1, channels)
+        for c in range(channels):
+            values = chunk[:, c].astype(np.uint64)
+            sums[c] += int(values.sum())
+            squares[c] += int(np.dot(values, values))
+    count = len(ids) * math.prod(images.shape[1:-1])
+    mean = tuple(s / (255 * count) for s in sums)
+    variances = [q * count - s * s for s, q in zip(sums, squares)]
+    std = tuple(math.sqrt(v) / (255 * count) if v else 1.0 for v in variances)
+    return mean, std
+
+
+def cached_statistics(
+    images: np.ndarray, ids: np.ndarray, fingerprint: str, root: Path
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """The same, remembered under ``fingerprint`` in the data directory ``root``."""
+    path = root / "statistics" / f"{fingerprint}.json"
+    try:
+        kept = json.loads(path.read_text())
+        mean, std = tuple(map(float, kept["mean"])), tuple(map(float, kept["std"]))
+        if len(mean) == len(std) == images.shape[-1]:
+            return mean, std
+    except (OSError, ValueError, KeyError, TypeError):
+        pass  # not there, or damaged: computed below
+    mean, std = channel_statistics(images, ids)
+    make_directory(path.parent)
+    draft = path.with_suffix(f".{uuid4().hex}")
+    draft.write_text(json.dumps({"mean": mean, "std": std}))
+    os.replace(draft, path)
+    return mean, std
