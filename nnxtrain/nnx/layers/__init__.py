@@ -1,0 +1,1 @@
+"""The layers. Names, parameters, defaults and layouts are those of Flax NNX."""

@@ -1,0 +1,170 @@
+"""Metrics: running sums on the device, so that a training loop need not wait for values."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from nnxtrain.nnx.module import Module
+from nnxtrain.nnx.variables import Variable
+
+
+class MetricState(Variable):
+    """State of a metric."""
+
+
+class Metric(Module):
+    """Base class: ``update`` takes keywords and ignores those that it does not know, ``compute`` gives the value."""
+
+    def reset(self) -> None:
+        raise NotImplementedError(f"{type(self).__name__} must define reset")
+
+    def update(self, **kwargs: Any) -> None:
+        raise NotImplementedError(f"{type(self).__name__} must define update")
+
+    def compute(self) -> Any:
+        raise NotImplementedError(f"{type(self).__name__} must define compute")
+
+    def split(self, *filters: Any) -> Any:
+        """``nnx.split(self, *filters)``."""
+        from nnxtrain.nnx.functional import split
+
+        return split(self, *filters)
+
+
+def _weights(values: jax.Array, mask: Any) -> jax.Array:
+    if mask is None:
+        return jnp.ones(values.shape, jnp.float32)
+    mask = jnp.asarray(mask, jnp.float32)
+    return jnp.broadcast_to(mask.reshape(mask.shape + (1,) * (values.ndim - mask.ndim)), values.shape)
+
+
+class Average(Metric):
+    """The mean of all values given, NaN before the first.
+
+    Args:
+      argname: the keyword of ``update`` that is averaged: a scalar or an array of any shape.
+
+    ``update(values=..., mask=...)``: where ``mask`` (the leading axes of the values) is false, a value does not count.
+
+    >>> average = Average("loss"); average.update(loss=jnp.array([1.0, 3.0])); float(average.compute())
+    2.0
+    """
+
+    def __init__(self, argname: str = "values"):
+        self.argname = argname
+        self.total = MetricState(jnp.zeros((), jnp.float32))
+        self.count = MetricState(jnp.zeros((), jnp.float32))
+
+    def reset(self) -> None:
+        self.total.value = jnp.zeros((), jnp.float32)
+        self.count.value = jnp.zeros((), jnp.float32)
+
+    def update(self, *, mask: Any = None, **kwargs: Any) -> None:
+        if self.argname not in kwargs:
+            raise TypeError(f"{type(self).__name__}.update needs {self.argname}=; it got {', '.join(kwargs) or 'nothing'}")
+        values = jnp.asarray(kwargs[self.argname], jnp.float32)
+        weights = _weights(values, mask)
+        self.total.value += jnp.where(weights > 0, values * weights, 0.0).sum()  # a masked NaN must not count
+        self.count.value += weights.sum()
+
+    def compute(self) -> jax.Array:
+        return self.total.value / self.count.value
+
+
+class Accuracy(Average):
+    """The fraction of right predictions.
+
+    Args:
+      threshold: None for several classes (``logits`` float[..., classes], ``labels`` int[...]); a number for two
+        (``logits`` float[...], a value above it means class 1).
+
+    >>> accuracy = Accuracy(); accuracy.update(logits=jnp.eye(3), labels=jnp.array([0, 1, 1]))
+    >>> round(float(accuracy.compute()), 4)
+    0.6667
+    """
+
+    def __init__(self, threshold: float | None = None):
+        super().__init__("accuracy")
+        self.threshold = threshold
+
+    def update(self, *, logits: jax.Array, labels: jax.Array, mask: Any = None, **_: Any) -> None:  # type: ignore[override]
+        expected = labels.ndim + (self.threshold is None)
+        if logits.ndim != expected or not jnp.issubdtype(labels.dtype, jnp.integer):
+            raise ValueError(
+                f"Accuracy takes integer labels and logits with {expected} axes; it got labels {labels.dtype}"
+                f"{list(labels.shape)} and logits {list(logits.shape)}"
+            )
+        predicted = logits.argmax(-1) if self.threshold is None else logits > self.threshold
+        super().update(accuracy=predicted == labels, mask=mask)
+
+
+class Statistics(tuple):
+    """(mean, standard_error_of_mean, standard_deviation) of a :class:`Welford`."""
+
+    __slots__ = ()
+    mean = property(lambda self: self[0])
+    standard_error_of_mean = property(lambda self: self[1])
+    standard_deviation = property(lambda self: self[2])
+
+
+class Welford(Metric):
+    """Mean and standard deviation in one pass (Welford 1962, in the pairwise form of Chan et al. 1979).
+
+    Args:
+      argname: the keyword of ``update`` that is taken.
+
+    >>> w = Welford("x"); w.update(x=jnp.array([1.0, 2.0])); w.update(x=jnp.array([3.0, 4.0]))
+    >>> mean, sem, std = w.compute(); float(mean), round(float(std), 4)
+    (2.5, 1.118)
+    """
+
+    def __init__(self, argname: str = "values"):
+        self.argname = argname
+        self.count = MetricState(jnp.zeros((), jnp.float32))
+        self.mean = MetricState(jnp.zeros((), jnp.float32))
+        self.m2 = MetricState(jnp.zeros((), jnp.float32))
+
+    def reset(self) -> None:
+        for state in (self.count, self.mean, self.m2):
+            state.value = jnp.zeros((), jnp.float32)
+
+    def update(self, **kwargs: Any) -> None:
+        if self.argname not in kwargs:
+            raise TypeError(f"Welford.update needs {self.argname}=; it got {', '.join(kwargs) or 'nothing'}")
+        values = jnp.asarray(kwargs[self.argname], jnp.float32)
+        count, old = values.size, self.count.value
+        delta = values.mean() - self.mean.value
+        self.m2.value += values.var() * count + delta**2 * old * count / (old + count)
+        self.mean.value += delta * count / (old + count)
+        self.count.value = old + count
+
+    def compute(self) -> Statistics:
+        deviation = jnp.sqrt(self.m2.value / self.count.value)
+        return Statistics((self.mean.value, deviation / jnp.sqrt(self.count.value), deviation))
+
+
+class MultiMetric(Metric):
+    """Several metrics under one roof: ``MultiMetric(loss=Average("loss"), accuracy=Accuracy())``."""
+
+    def __init__(self, **metrics: Metric):
+        for name, metric in metrics.items():
+            if name in ("reset", "update", "compute", "split"):
+                raise ValueError(f"a metric cannot be called {name!r}: MultiMetric has a method of that name")
+            setattr(self, name, metric)
+
+    def _metrics(self) -> dict[str, Metric]:
+        return {name: value for name, value in vars(self).items() if isinstance(value, Metric)}
+
+    def reset(self) -> None:
+        for metric in self._metrics().values():
+            metric.reset()
+
+    def update(self, **updates: Any) -> None:
+        for metric in self._metrics().values():
+            metric.update(**updates)
+
+    def compute(self) -> dict[str, Any]:
+        return {name: metric.compute() for name, metric in self._metrics().items()}

@@ -1,0 +1,231 @@
+"""Objects whose attributes form the graph, and Module, the base class of layers and models."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import jax
+import numpy as np
+
+from nnxtrain.nnx import trace
+from nnxtrain.nnx.errors import TraceError
+from nnxtrain.nnx.filters import to_predicate
+from nnxtrain.nnx.static import static_equal
+from nnxtrain.nnx.variables import Intermediate, Perturbation, Variable
+
+if TYPE_CHECKING:
+    from nnxtrain.nnx.graph import Structure
+
+M = TypeVar("M", bound="Module")
+ABSENT = object()
+
+
+class Object:
+    """A Python object whose attributes are nodes of a graph: other Objects, Variables, arrays, static values.
+
+    ``_version`` counts the writes that changed the structure; a write of a Variable's or an array attribute's
+    value, and a write of what is there already, do not count. Plain lists and dicts become tracked ones.
+    """
+
+    __slots__ = ("__weakref__", "_link", "_structure", "_trace", "_version")
+
+    _version: int
+    _trace: Any
+    _structure: Structure | None
+    _link: Object | None  # an object this one knows of, which is not part of its graph (an optimizer's model)
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        return new_object(cls)
+
+    def __init_subclass__(cls, **kwargs: Any):
+        super().__init_subclass__(**kwargs)
+        from nnxtrain.nnx.pytree import register_object
+
+        register_object(cls)
+
+    # -- what a graph needs to know of a container ----------------------------------------------------------------
+    def _graph_items(self) -> Iterator[tuple[Any, Any]]:
+        return iter(self.__dict__.items())
+
+    def _graph_get(self, key: Any) -> Any:
+        return self.__dict__.get(key, ABSENT)
+
+    def _graph_put(self, key: Any, value: Any) -> None:
+        self.__dict__[key] = value
+
+    def _graph_assign(self, items: list[tuple[Any, Any]]) -> None:
+        self.__dict__.clear()
+        self.__dict__.update(items)
+
+    # -- attribute writes --------------------------------------------------------------------------------------------
+    def _write(self, key: Any, value: Any) -> None:
+        """Put a value under a key, and count the write if it changes the structure."""
+        value = tracked(value)
+        old = self._graph_get(key)
+        if old is value:
+            return
+        self._check_write(key)
+        self._graph_put(key, value)
+        if not (is_array(old) and is_array(value)) and not _same_static(old, value):
+            self._version += 1
+
+    def _check_write(self, key: Any) -> None:
+        if self._trace is trace.EAGER and trace.thread.level is None and trace.current_trace() is trace.EAGER:
+            return
+        if self._trace != trace.current_trace():
+            raise TraceError(trace.foreign_object_message(type(self).__name__, str(key)))
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in Object.__slots__:
+            object.__setattr__(self, name, value)
+        else:
+            self._write(name, value)
+
+    def __delattr__(self, name: str) -> None:
+        if name not in self.__dict__:
+            raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+        self._check_write(name)
+        del self.__dict__[name]
+        self._version += 1
+
+    def __getstate__(self) -> list[tuple[Any, Any]]:
+        return list(self._graph_items())
+
+    def __setstate__(self, items: list[tuple[Any, Any]]) -> None:
+        self._graph_assign(items)
+
+    def __repr__(self) -> str:
+        from nnxtrain.nnx.display import format_object
+
+        return format_object(self)
+
+
+_set = object.__setattr__
+
+
+def new_object(cls: type) -> Any:
+    """Make an empty Object of a class, without ``__init__``."""
+    obj = object.__new__(cls)
+    _set(obj, "_version", 0)
+    _set(obj, "_trace", trace.current_trace())
+    _set(obj, "_structure", None)
+    _set(obj, "_link", None)
+    return obj
+
+
+def is_array(value: Any) -> bool:
+    """True for what is a leaf of the graph by itself."""
+    return isinstance(value, jax.Array | np.ndarray | jax.ShapeDtypeStruct)
+
+
+def _same_static(old: Any, new: Any) -> bool:
+    return not isinstance(new, Object | Variable) and old is not ABSENT and static_equal(old, new)
+
+
+def tracked(value: Any) -> Any:
+    """Turn plain lists and dicts (also inside tuples) into tracked containers."""
+    kind = type(value)
+    if kind is list:
+        from nnxtrain.nnx.containers import List
+
+        return List(value)
+    if kind is dict:
+        from nnxtrain.nnx.containers import Dict
+
+        return Dict(value)
+    if kind is tuple and any(type(v) in (list, dict, tuple) for v in value):
+        return tuple(map(tracked, value))
+    return value
+
+
+class Module(Object):
+    """Base class of layers and models: a Python object with its parameters as attributes.
+
+    >>> from nnxtrain import nnx
+    >>> import jax.numpy as jnp
+    >>> class Affine(nnx.Module):
+    ...     def __init__(self, features, *, rngs):
+    ...         self.linear = nnx.Linear(features, features, rngs=rngs)
+    ...     def __call__(self, x):
+    ...         return self.linear(x)
+    >>> Affine(3, rngs=nnx.Rngs(0))(jnp.ones((2, 3))).shape
+    (2, 3)
+    """
+
+    def iter_modules(self) -> Iterator[tuple[tuple, Module]]:
+        """Yield (path, module) for this module and all below it, each once, children first."""
+        from nnxtrain.nnx.graph import iter_graph
+
+        return ((path, node) for path, node in iter_graph(self) if isinstance(node, Module))
+
+    def iter_children(self) -> Iterator[tuple[Any, Module]]:
+        """Yield (name, module) for the modules that are attributes of this one."""
+        return ((key, value) for key, value in self._graph_items() if isinstance(value, Module))
+
+    def set_attributes(self, *filters: Any, raise_if_not_found: bool = True, **attributes: Any) -> None:
+        """Set attributes on every module below (and this one) that has them already.
+
+        Args:
+          *filters: which modules (default all): types or predicates ``(path, module) -> bool``.
+          raise_if_not_found: raise a ValueError when an attribute is found nowhere.
+        """
+        predicate = to_predicate(list(filters) if filters else ...)
+        missing = set(attributes)
+        for path, module in list(self.iter_modules()):
+            if predicate(path, module):
+                for name, value in attributes.items():
+                    if hasattr(module, name):
+                        missing.discard(name)
+                        setattr(module, name, value)
+        if missing and raise_if_not_found:
+            raise ValueError(f"no module of {type(self).__name__} has the attribute(s) {', '.join(sorted(missing))}")
+
+    def train(self, **attributes: Any) -> None:
+        """Set all layers to training: ``deterministic=False``, ``use_running_average=False``."""
+        self.set_attributes(
+            deterministic=False, use_running_average=False, **attributes, raise_if_not_found=False
+        )
+
+    def eval(self, **attributes: Any) -> None:
+        """Set all layers to evaluation: ``deterministic=True``, ``use_running_average=True``."""
+        self.set_attributes(
+            deterministic=True, use_running_average=True, **attributes, raise_if_not_found=False
+        )
+
+    def sow(
+        self,
+        variable_type: type[Variable] | str,
+        name: str,
+        value: Any,
+        reduce_fn: Callable[[Any, Any], Any] = lambda past, new: (*past, new),
+        init_fn: Callable[[], Any] = lambda: (),
+    ) -> bool:
+        """Store an intermediate value under ``self.name``; calls add up by ``reduce_fn`` (default: a tuple of all).
+
+        Returns:
+          True. ``nnx.pop(model, variable_type)`` takes the values out.
+        """
+        from nnxtrain.nnx.variables import variable_type_from_name
+
+        if isinstance(variable_type, str):
+            variable_type = variable_type_from_name(variable_type, allow_register=True)
+        held = getattr(self, name, None)
+        if held is None:
+            setattr(self, name, variable_type(reduce_fn(init_fn(), value)))
+        elif isinstance(held, variable_type):
+            setattr(self, name, variable_type(reduce_fn(held.value, value)))
+        else:
+            raise ValueError(
+                f"{type(self).__name__}.{name} is a {type(held).__name__}, so no {variable_type.__name__} can be sown there"
+            )
+        return True
+
+    def perturb(self, name: str, value: Any, variable_type: type[Variable] = Perturbation) -> Any:
+        """Return ``value`` plus a zero Variable under ``self.name``, whose gradient is that of the value."""
+        if getattr(self, name, None) is None:
+            setattr(self, name, variable_type(jax.numpy.zeros_like(value)))
+        return value + getattr(self, name).value
+
+
+__all__ = ["Intermediate", "Module", "Object"]

@@ -1,0 +1,142 @@
+"""Optimizer: an optax transformation with its state, as an object of the graph."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from nnxtrain.nnx.filters import to_predicate
+from nnxtrain.nnx.graph import structure_of
+from nnxtrain.nnx.module import Module
+from nnxtrain.nnx.state import State, from_flat_state, to_flat_state
+from nnxtrain.nnx.variables import OptArray, OptState, OptVariable, Param, Variable
+
+
+class Optimizer(Module):
+    """Holds the state of an optax transformation for some Variables of a model.
+
+    Args:
+      model: the model whose Variables are optimized.
+      tx: an ``optax.GradientTransformation``. It sees the parameters as a State (nested by path).
+      wrt: which Variables: a filter, usually ``nnx.Param``.
+
+    The optimizer remembers its model for ``update(grads)``, but the model is no part of the optimizer's own state.
+
+    >>> import jax.numpy as jnp, optax
+    >>> from nnxtrain import nnx
+    >>> model = nnx.Linear(2, 1, rngs=nnx.Rngs(0))
+    >>> optimizer = nnx.Optimizer(model, optax.sgd(0.1), wrt=nnx.Param)
+    >>> grads = nnx.grad(lambda m: m(jnp.ones((1, 2))).sum())(model)
+    >>> optimizer.update(model, grads)
+    >>> model.bias.value.round(3).tolist(), int(optimizer.step.value)
+    ([-0.1], 1)
+    """
+
+    def __init__(self, model: Any, tx: optax.GradientTransformation, *, wrt: Any):
+        self.step = OptState(jnp.zeros((), jnp.uint32))
+        self.tx = tx
+        self.wrt = wrt
+        params = _params(model, wrt)
+        self.opt_state = _boxed(tx.init(_pure(params)))
+        object.__setattr__(self, "_link", model)
+
+    def update(self, *args: Any, **kwargs: Any) -> None:
+        """``update(model, grads)`` or ``update(grads)``: one optimizer step; the model's Variables are written in place.
+
+        Args:
+          model: the model; without it, the one the optimizer was made for, which must then be an argument of the
+            transformed function too.
+          grads: a State of gradients, as ``nnx.grad`` returns it.
+          **kwargs: handed to ``tx.update`` (a loss value for line searches, say).
+
+        Raises:
+          ValueError: the gradients' paths are not those of the optimized Variables, or the model was not passed.
+        """
+        if len(args) == 2:
+            model, grads = args
+        elif len(args) == 1:
+            (grads,) = args
+            model = self._link
+            if model is None:
+                raise ValueError(
+                    "optimizer.update(grads) needs the model, which was not passed to this transformed function along "
+                    "with the optimizer; pass it, or call optimizer.update(model, grads)"
+                )
+        else:
+            raise TypeError(f"update takes (grads) or (model, grads); it got {len(args)} arguments")
+        targets = _params(model, self.wrt)
+        params = _pure(targets)
+        tx = optax.with_extra_args_support(self.tx)
+        updates, new_state = tx.update(self._pure_gradients(grads, targets), _unboxed(self.opt_state), params, **kwargs)
+        new_params = dict(to_flat_state(optax.apply_updates(params, updates)))
+        for path, variable in targets:
+            variable.set_value(new_params[path])
+        _rebox(self.opt_state, new_state)
+        self.step.value += 1
+
+    def _pure_gradients(self, grads: Any, targets: list[tuple[tuple, Variable]]) -> State:
+        """The gradients as arrays by path, after a look at whether they are those of the optimized Variables."""
+        flat = _params(grads, ...) if isinstance(grads, Module) else to_flat_state(grads)
+        given = {path: g.raw_value if isinstance(g, Variable) else g for path, g in flat}
+        wanted = {path for path, _ in targets}
+        for what, paths in (("no gradient for", wanted - set(given)), ("a gradient for", set(given) - wanted)):
+            if paths:
+                raise ValueError(
+                    f"there is {what} {'.'.join(map(str, min(paths, key=str)))}, which does not fit wrt={self.wrt!r}: give "
+                    "nnx.grad and nnx.Optimizer the same filter (for grad: argnums=nnx.DiffState(0, filter))"
+                )
+        return from_flat_state([(path, given[path]) for path, _ in targets])
+
+
+class ModelAndOptimizer(Optimizer):
+    """An Optimizer that holds its model as ``.model``, a part of its state."""
+
+    def __init__(self, model: Any, tx: optax.GradientTransformation, *, wrt: Any = Param):
+        super().__init__(model, tx, wrt=wrt)
+        self.model = model
+
+
+def _params(model: Any, wrt: Any) -> list[tuple[tuple, Variable]]:
+    """Path and live Variable of everything that is optimized."""
+    structure = structure_of(model)
+    predicate = to_predicate(wrt)
+    return [
+        (path, leaf)
+        for path, leaf in zip(structure.graphdef.paths, structure.leaves)
+        if isinstance(leaf, Variable) and predicate(path, leaf)
+    ]
+
+
+def _pure(targets: list[tuple[tuple, Variable]]) -> State:
+    return from_flat_state([(path, variable.raw_value) for path, variable in targets])
+
+
+def _boxed(tree: Any) -> Any:
+    """Put each array of an optax state into a Variable: OptVariable for a parameter's, OptArray for the others."""
+    return jax.tree.map(
+        lambda part: jax.tree.map(OptVariable, part) if isinstance(part, State) else OptArray(part),
+        tree,
+        is_leaf=lambda part: isinstance(part, State),
+    )
+
+
+def _is_variable(x: Any) -> bool:
+    return isinstance(x, Variable)
+
+
+def _unboxed(tree: Any) -> Any:
+    """The optax state as ``tx.init`` made it."""
+    return jax.tree.map(lambda box: box.raw_value, tree, is_leaf=_is_variable)
+
+
+def _rebox(boxes: Any, new_state: Any) -> None:
+    """Write a new optax state into the Variables that hold the old one."""
+    old, structure = jax.tree.flatten(boxes, is_leaf=_is_variable)
+    new, new_structure = jax.tree.flatten(new_state)
+    if structure != new_structure:
+        raise ValueError("the optimizer's state changed its structure in an update; optax states must keep theirs")
+    for box, value in zip(old, new):
+        box.set_value(value)

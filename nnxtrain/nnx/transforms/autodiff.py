@@ -1,0 +1,176 @@
+"""``nnx.grad`` and ``nnx.value_and_grad``: derivatives with respect to the Variables of objects."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from types import MethodType
+from typing import Any
+
+import jax
+
+from nnxtrain.nnx.filters import to_predicate
+from nnxtrain.nnx.graph import Structure
+from nnxtrain.nnx.state import from_flat_state
+from nnxtrain.nnx.transforms import lift
+from nnxtrain.nnx.transforms.callables import unbind
+from nnxtrain.nnx.variables import MISSING, MissingType, Param, Variable
+
+
+class DiffState:
+    """Names an argument and the Variables of it to differentiate: ``DiffState(0, nnx.LoRAParam)``."""
+
+    def __init__(self, argnum: int, filter: Any):
+        self.argnum = argnum
+        self.filter = filter
+
+
+def grad(
+    f: Any = MISSING,
+    *,
+    argnums: int | DiffState | Sequence[int | DiffState] = 0,
+    has_aux: bool = False,
+    holomorphic: bool = False,
+    allow_int: bool = False,
+) -> Any:
+    """Return a function that computes the gradient of ``f``; see :func:`value_and_grad`.
+
+    >>> import jax.numpy as jnp
+    >>> from nnxtrain import nnx
+    >>> model = nnx.Linear(2, 1, rngs=nnx.Rngs(0))
+    >>> grads = nnx.grad(lambda m: m(jnp.ones((1, 2))).sum())(model)
+    >>> grads["kernel"].value.tolist()
+    [[1.0], [1.0]]
+    """
+    return _transform(f, "nnx.grad", argnums, has_aux, holomorphic, allow_int, with_value=False)
+
+
+def value_and_grad(
+    f: Any = MISSING,
+    *,
+    argnums: int | DiffState | Sequence[int | DiffState] = 0,
+    has_aux: bool = False,
+    holomorphic: bool = False,
+    allow_int: bool = False,
+) -> Any:
+    """Return a function that computes ``f`` and its gradient.
+
+    Args:
+      f: a function with a scalar result; it may change its objects (BatchNorm statistics, random counts), and the
+        changes reach the caller.
+      argnums: which arguments to differentiate. For an object: its Params, or what a :class:`DiffState` names; the
+        gradient is then a State. For anything else: the argument itself, as in ``jax.grad``.
+      has_aux: ``f`` returns ``(value, aux)``; the result is then ``((value, aux), grads)``.
+      holomorphic, allow_int: as in ``jax.grad``.
+
+    Returns:
+      ``(value, grads)``; ``grads`` is a tuple where ``argnums`` is a sequence.
+    """
+    return _transform(f, "nnx.value_and_grad", argnums, has_aux, holomorphic, allow_int, with_value=True)
+
+
+def _transform(
+    f: Any, name: str, argnums: Any, has_aux: bool, holomorphic: bool, allow_int: bool, with_value: bool
+) -> Any:
+    options = {
+        "argnums": argnums, "has_aux": has_aux, "holomorphic": holomorphic, "allow_int": allow_int,
+        "with_value": with_value,
+    }  # fmt: skip
+    if isinstance(f, MissingType):
+        return lambda f: GradFunction(f, name, **options)
+    return GradFunction(f, name, **options)
+
+
+class GradFunction:
+    """A function that returns gradients; made by :func:`grad` and :func:`value_and_grad`."""
+
+    def __init__(
+        self, f: Any, name: str, *, argnums: Any, has_aux: bool, holomorphic: bool, allow_int: bool, with_value: bool
+    ):
+        self.fun, self.bound_args, self.bound_kwargs = unbind(f)
+        self.name = name
+        self.single = isinstance(argnums, int | DiffState)
+        wanted = (argnums,) if self.single else tuple(argnums)
+        self.wanted = tuple(w if isinstance(w, DiffState) else DiffState(w, Param) for w in wanted)
+        self.has_aux = has_aux
+        self.with_value = with_value
+        self.options = {"holomorphic": holomorphic, "allow_int": allow_int}
+        functools.update_wrapper(self, self.fun, updated=())
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        return self if instance is None else MethodType(self, instance)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        args = (*self.bound_args, *args)
+        args, kwargs, roots = lift.detach(args, {**self.bound_kwargs, **kwargs})
+        structure = lift.structure_of_roots(roots)
+        chosen = [self._leaves_of(w, args, structure, len(roots)) for w in self.wanted]
+        values = structure.values()
+        points = [[values[i] for i in c] if c is not None else args[w.argnum] for w, c in zip(self.wanted, chosen)]
+
+        def pure(points: list[Any]) -> tuple[Any, tuple]:
+            inner, inner_args = list(values), list(args)
+            for want, leaves, point in zip(self.wanted, chosen, points):
+                if leaves is None:
+                    inner_args[want.argnum] = point
+                else:
+                    for leaf, value in zip(leaves, point):
+                        inner[leaf] = value
+            out, sent, note = lift.call(
+                self.name, self.fun, structure.graphdef, len(roots), inner, tuple(inner_args), kwargs
+            )
+            value, aux = out if self.has_aux else (out, None)
+            return value, (aux, sent, note)
+
+        (value, (aux, sent, note)), grads = jax.value_and_grad(pure, has_aux=True, **self.options)(points)
+        aux = lift.attach(structure, roots, aux, sent, note)
+        results = tuple(
+            gradient if leaves is None else _as_state(structure, leaves, gradient)
+            for leaves, gradient in zip(chosen, grads)
+        )
+        result = results[0] if self.single else results
+        if self.with_value:
+            return ((value, aux) if self.has_aux else value), result
+        return (result, aux) if self.has_aux else result
+
+    def _leaves_of(self, want: DiffState, args: tuple, structure: Structure, num_roots: int) -> dict[int, tuple] | None:
+        """Leaf number -> path of what to differentiate, or None for an argument without an object."""
+        if not -len(args) <= want.argnum < len(args):
+            raise TypeError(f"{self.name} is to differentiate argument {want.argnum}, but the call has {len(args)}")
+        arg = args[want.argnum]
+        if not isinstance(arg, lift.Slot):
+            return None
+        predicate = to_predicate(want.filter)
+        found = {}
+        for number, path in _below(structure, arg.number, num_roots).items():
+            leaf = structure.leaves[number]
+            if isinstance(leaf, Variable) and predicate(path, leaf):
+                found[number] = path
+        return found
+
+
+def _below(structure: Structure, root: int, num_roots: int) -> dict[int, tuple]:
+    """Leaf number -> path, seen from one of the roots."""
+    graphdef = structure.graphdef
+    if num_roots == 1:
+        return dict(enumerate(graphdef.paths))
+    leaf_of = {node: leaf for leaf, node in enumerate(graphdef.leaf_nodes)}
+    start = graphdef.attributes[0][root][1]
+    paths: dict[int, tuple] = {}
+
+    def visit(number: int, path: tuple) -> None:
+        if number not in paths:
+            paths[number] = path
+            for key, ref in graphdef.attributes[number]:
+                if type(ref) is int:
+                    visit(ref, (*path, key))
+
+    visit(start, ())
+    return {leaf_of[n]: p for n, p in paths.items() if n in leaf_of}
+
+
+def _as_state(structure: Structure, paths: dict[int, tuple], gradient: list[Any]) -> Any:
+    flat = [(path, structure.leaves[number].replace(g)) for (number, path), g in zip(paths.items(), gradient)]  # type: ignore[union-attr]
+    if len(flat) == 1 and not flat[0][0]:
+        return flat[0][1]  # the argument is a Variable itself
+    return from_flat_state(flat)

@@ -1,0 +1,287 @@
+"""The lift core: run a function of objects as a pure function of arrays.
+
+A call goes through four steps, which every transform shares:
+
+1. :func:`detach`: objects are taken out of the arguments; a :class:`Slot` marks where each one stood.
+2. :func:`structure_of_roots`: their structure, from a cache; its values are the pure function's first argument.
+3. :func:`call`, inside the trace: copies of the objects are built around the traced values, the function runs, and
+   what it changed is found: the new values, and a static :class:`Note` that says whose they are.
+4. :func:`attach`, outside: the values are written to the caller's objects.
+
+A trace that changes structure (a new attribute, a static int counted up), or returns objects, leaves a
+:class:`Patch` in its note; it is replayed on the caller's objects. An exception in step 3 leaves them untouched.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+
+from nnxtrain.nnx import trace
+from nnxtrain.nnx.graph import ArrayDef, Check, GraphDef, ObjectDef, Structure, structure_of, verify, walk
+from nnxtrain.nnx.module import Object
+from nnxtrain.nnx.state import State
+from nnxtrain.nnx.variables import Variable, put_raw
+
+
+@jax.tree_util.register_static
+class Slot:
+    """Stands in a tree of arguments or results for the object with this number."""
+
+    __slots__ = ("number",)
+
+    def __init__(self, number: int):
+        self.number = number
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Slot) and other.number == self.number
+
+    def __hash__(self) -> int:
+        return hash((Slot, self.number))
+
+    def __repr__(self) -> str:
+        return f"Slot({self.number})"
+
+
+class Patch:
+    """How the graph looks after a call that changed its structure or returned objects.
+
+    Attributes:
+      graphdef: of a tuple of the roots and the returned objects.
+      origins: node number there -> node number in the caller's graph, for what was there before.
+      rewritten: the numbers of old containers whose attributes must be replaced.
+      sent: the leaf numbers whose values come out of the call.
+      outputs: for each Slot of the result, its node number.
+    """
+
+    __slots__ = ("graphdef", "origins", "outputs", "rewritten", "sent")
+
+    def __init__(self, graphdef: GraphDef, origins: dict[int, int], rewritten: frozenset, sent: tuple, outputs: tuple):
+        self.graphdef = graphdef
+        self.origins = origins
+        self.rewritten = rewritten
+        self.sent = sent
+        self.outputs = outputs
+
+
+@jax.tree_util.register_static
+class Note:
+    """What a trace found about its own effects; belongs to the trace, so it compares by identity."""
+
+    __slots__ = ("changed", "patch")
+
+    def __init__(self, changed: tuple[int, ...], patch: Patch | None):
+        self.changed = changed
+        self.patch = patch
+
+
+_LEAVES = (jax.Array, np.ndarray, np.generic, int, float, complex, bool, str, type(None), State, jax.ShapeDtypeStruct)
+
+
+def _is_object(value: Any) -> bool:
+    return isinstance(value, Object | Variable | State)
+
+
+def detach(args: tuple, kwargs: dict, roots: list[Any] | None = None) -> tuple[tuple, dict, tuple[Any, ...]]:
+    """Replace each object in the arguments by a Slot; the same object gets the same number."""
+    found: list[Any] = [] if roots is None else roots
+    numbers = {id(r): i for i, r in enumerate(found)}
+
+    def slot(value: Any) -> Any:
+        if isinstance(value, Object | Variable):
+            if id(value) not in numbers:
+                numbers[id(value)] = len(found)
+                found.append(value)
+            return Slot(numbers[id(value)])
+        return value
+
+    def take(value: Any) -> Any:
+        if isinstance(value, Object | Variable):
+            return slot(value)
+        if isinstance(value, _LEAVES):
+            return value
+        kind = type(value)
+        if kind is tuple or kind is list:
+            return kind([take(v) for v in value])
+        if kind is dict:
+            return {k: take(v) for k, v in value.items()}
+        leaves = jax.tree_util.tree_leaves(value, is_leaf=_is_object)
+        if any(isinstance(leaf, Object | Variable) for leaf in leaves):
+            return jax.tree.map(slot, value, is_leaf=_is_object)
+        return value
+
+    return tuple([take(a) for a in args]), {k: take(v) for k, v in kwargs.items()}, tuple(found)
+
+
+def refill(tree: Any, objects: Any) -> Any:
+    """Put objects in the place of their Slots."""
+    if isinstance(tree, Slot):
+        return objects[tree.number]
+    return jax.tree.map(
+        lambda x: objects[x.number] if isinstance(x, Slot) else x, tree, is_leaf=lambda x: isinstance(x, Slot | State)
+    )
+
+
+class StructureCache:
+    """The structures of the last argument tuples of one transformed function. Roots that die take theirs along."""
+
+    def __init__(self, size: int = 16):
+        self.size = size
+        self.held: OrderedDict[tuple[int, ...], tuple[tuple, Structure]] = OrderedDict()
+
+    def __call__(self, roots: tuple[Any, ...]) -> Structure:
+        if len(roots) == 1 and isinstance(roots[0], Object):
+            return structure_of(roots[0])
+        key = tuple(map(id, roots))
+        entry = self.held.get(key)
+        if entry is not None and entry[1].is_current(roots):
+            if Check.enabled:
+                verify(entry[1], roots)
+            return entry[1]
+
+        def drop(_: Any) -> None:
+            self.held.pop(key, None)
+
+        structure = walk(roots)
+        self.held[key] = tuple(weakref.ref(r, drop) for r in roots), structure
+        structure.forget_roots()
+        while len(self.held) > self.size:
+            self.held.popitem(last=False)
+        return structure
+
+
+def structure_of_roots(roots: tuple[Any, ...]) -> Structure:
+    """The structure of an argument tuple; a single root keeps its own in cache."""
+    return structure_of(roots[0]) if len(roots) == 1 else walk(roots)
+
+
+def call(
+    transform: str,
+    fun: Callable,
+    graphdef: GraphDef,
+    num_roots: int,
+    values: Any,
+    args: tuple,
+    kwargs: dict,
+    *,
+    compiled: bool = False,
+    always: frozenset[int] = frozenset(),
+) -> tuple[Any, list[Any], Note]:
+    """Run ``fun`` on copies of the objects.
+
+    Args:
+      always: leaf numbers whose values are sent out even if they were not written (they were donated).
+
+    Returns:
+      the result with Slots for objects, the values to send out, and the note that says whose they are.
+    """
+    with trace.level(transform, fun, compiled=compiled):
+        nodes = graphdef.build(values)
+        roots = () if num_roots == 0 else (nodes[0],) if num_roots == 1 else tuple(nodes[0])
+        versions = {id(n): n._version for n in nodes if isinstance(n, Object)}
+        metadata = {id(n): n._metadata for n in nodes if isinstance(n, Variable)}
+        out = fun(*refill(args, roots), **refill(kwargs, roots))
+
+        outputs: list[Any] = []
+        (out,), _, outputs_found = detach((out,), {}, outputs)
+        restructured = any(
+            n._version != versions[id(n)] if isinstance(n, Object) else n._metadata is not metadata[id(n)]
+            for n in nodes
+            if isinstance(n, Object | Variable)
+        )
+        if outputs_found or restructured:
+            patch, sent = _patch(graphdef, nodes, versions, values, roots, outputs_found, always)
+            return out, sent, Note((), patch)
+        now = _values_now(graphdef, nodes)
+        changed = tuple(i for i, (old, new) in enumerate(zip(values, now)) if old is not new or i in always)
+        return out, [now[i] for i in changed], Note(changed, None)
+
+
+def _values_now(graphdef: GraphDef, nodes: list[Any]) -> list[Any]:
+    """The present values of built nodes, leaf by leaf; array attributes are read from their containers."""
+    now: list[Any] = [n._value if isinstance(n, Variable) else n for n in (nodes[i] for i in graphdef.leaf_nodes)]
+    if any(isinstance(graphdef.nodes[i], ArrayDef) for i in graphdef.leaf_nodes):
+        position = {node: leaf for leaf, node in enumerate(graphdef.leaf_nodes)}
+        for number, attributes in enumerate(graphdef.attributes):
+            if isinstance(graphdef.nodes[number], ObjectDef):
+                for key, ref in attributes:
+                    if type(ref) is int and isinstance(graphdef.nodes[ref], ArrayDef):
+                        now[position[ref]] = nodes[number]._graph_get(key)
+    return now
+
+
+def _patch(
+    graphdef: GraphDef,
+    nodes: list[Any],
+    versions: dict[int, int],
+    values: Any,
+    roots: tuple,
+    outputs: tuple,
+    always: frozenset[int],
+) -> tuple[Patch, list[Any]]:
+    before = {id(n): i for i, n in enumerate(nodes) if isinstance(n, Object | Variable)}
+    leaf_of = {node: leaf for leaf, node in enumerate(graphdef.leaf_nodes)}
+    after = walk((*roots, *outputs))
+    origins, rewritten = {}, set()
+    for number, node in enumerate(after.nodes):
+        if id(node) in before:
+            origins[number] = before[id(node)]
+            if isinstance(node, Object):
+                holds_array = any(
+                    type(ref) is int and isinstance(after.graphdef.nodes[ref], ArrayDef)
+                    for _, ref in after.graphdef.attributes[number]
+                )
+                if holds_array or node._version != versions[id(node)]:
+                    rewritten.add(number)
+    sent, out = [], []
+    for leaf, (number, live) in enumerate(zip(after.graphdef.leaf_nodes, after.leaves)):
+        origin = origins.get(number)
+        if origin is None or leaf_of[origin] in always or live._value is not values[leaf_of[origin]]:
+            sent.append(leaf)
+            out.append(live._value)
+    numbers = {id(n): i for i, n in enumerate(after.nodes)}
+    places = tuple(numbers[id(o)] for o in outputs)
+    return Patch(after.graphdef, origins, frozenset(rewritten), tuple(sent), places), out
+
+
+def attach(structure: Structure, roots: tuple[Any, ...], out: Any, sent: Any, note: Note) -> Any:
+    """Write what a call changed to the caller's objects, and return its result with objects in it."""
+    if note.patch is not None:
+        return _replay(note.patch, roots, out, sent)
+    if note.changed:
+        if trace.thread.level is not None or trace.current_trace() is not trace.EAGER:
+            for number in note.changed:
+                leaf = structure.leaves[number]
+                if isinstance(leaf, Variable):
+                    trace.check_write(leaf)
+        structure.put(note.changed, sent)
+    return out
+
+
+def _replay(patch: Patch, roots: tuple[Any, ...], out: Any, sent: Any) -> Any:
+    graphdef = patch.graphdef
+    old = walk(roots if len(roots) != 1 else roots[0]).nodes
+    known = {number: old[origin] for number, origin in patch.origins.items()}
+    for number in patch.rewritten:
+        known[number]._check_write("*")
+    leaves: list[Any] = [None] * graphdef.num_leaves
+    for leaf, value in zip(patch.sent, sent):
+        leaves[leaf] = value
+        number = graphdef.leaf_nodes[leaf]
+        if number in known:
+            trace.check_write(known[number])
+            put_raw(known[number], value)
+    nodes = graphdef.build(leaves, known)
+    for number in patch.rewritten:
+        items = [(k, nodes[ref] if type(ref) is int else ref.value) for k, ref in graphdef.attributes[number]]
+        known[number]._graph_assign(items)
+        known[number]._version += 1
+    for number, node in known.items():
+        if isinstance(node, Variable):
+            node._write_metadata(dict(graphdef.nodes[number].metadata.value))
+    return refill(out, [nodes[i] for i in patch.outputs])

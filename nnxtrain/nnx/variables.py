@@ -1,0 +1,449 @@
+"""Variables: the boxes that hold a module's arrays, and their kinds.
+
+A Variable has one value (an array, or a pytree of arrays) and metadata (static, hashable). Writing the value
+never changes the structure of the graph the Variable is part of; writing metadata does.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from types import EllipsisType
+from typing import Any, ClassVar, Generic, TypeVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from nnxtrain.nnx import trace
+from nnxtrain.nnx.errors import FrozenError
+from nnxtrain.nnx.static import Static
+
+A = TypeVar("A")
+V = TypeVar("V", bound="Variable")
+
+
+class MissingType:
+    """The type of ``MISSING``, the default of parameters for which None is a value."""
+
+    def __repr__(self) -> str:
+        return "MISSING"
+
+
+MISSING = MissingType()
+
+
+class Epoch:
+    """Counts the metadata writes of this process, so that a cached structure need not look at each Variable."""
+
+    count = 0
+
+
+class VariableMetadata:
+    """A value with the metadata that its Variable shall have: what ``with_metadata`` initialisers return."""
+
+    def __init__(self, raw_value: Any, metadata: dict[str, Any]):
+        self.raw_value = raw_value
+        self.metadata = metadata
+
+
+class Variable(Generic[A]):
+    """A box for a value that can change: ``v.value`` (or ``v[...]``) reads and writes it.
+
+    Args:
+      value: an array or a pytree of arrays. Python scalars and NumPy arrays become JAX arrays.
+      **metadata: static facts about it, read back as attributes. ``on_get_value``, ``on_set_value`` and
+        ``on_create_value`` are functions ``(variable, value) -> value`` (or a tuple of them).
+
+    Arithmetic, indexing and ``jnp`` functions take the Variable for its value.
+
+    >>> import jax.numpy as jnp
+    >>> v = Variable(jnp.arange(3.0), unit="m")
+    >>> v.value = v.value * 2
+    >>> v[1] = 7.0
+    >>> (v + 1).tolist(), v.shape, v.unit
+    ([1.0, 8.0, 5.0], (3,), 'm')
+    """
+
+    __slots__ = ("__weakref__", "_frozen", "_level", "_metadata", "_path", "_trace", "_value")
+
+    _value: Any
+    _metadata: dict[str, Any]
+    _frozen: int
+    _path: tuple | None
+
+    def __init__(self, value: A | VariableMetadata | Variable[A], **metadata: Any):
+        if isinstance(value, VariableMetadata):
+            metadata = {**value.metadata, **metadata}
+            value = value.raw_value
+        elif isinstance(value, Variable):
+            metadata = {**value._metadata, **metadata}
+            value = value._value
+        for hook in _hooks(metadata, "on_create_value"):
+            value = hook(self, value)
+        _place(self, normalise(value), metadata)
+
+    def __init_subclass__(cls, **kwargs: Any):
+        super().__init_subclass__(**kwargs)
+        _register_pytree(cls)
+
+    # -- the value ---------------------------------------------------------------------------------------------
+    def get_value(self, *, index: Any = MISSING) -> Any:
+        """Return the value, or ``value[index]``."""
+        if trace.thread.level is not self._level:
+            trace.check_read(self)
+        value = self._value
+        if self._metadata:
+            for hook in _hooks(self._metadata, "on_get_value"):
+                value = hook(self, value)
+        return value if isinstance(index, MissingType) else value[index]
+
+    def set_value(self, value: Any, *, index: Any = MISSING) -> None:
+        """Replace the value, or the part ``value[index]``.
+
+        Raises:
+          TraceError: the Variable was made in another trace (see :mod:`nnxtrain.nnx.trace`).
+          FrozenError: inside ``nnx.frozen``.
+        """
+        if isinstance(value, Variable):
+            value = value.get_value()
+        if not isinstance(index, MissingType) and index is not Ellipsis:
+            value = self.get_value().at[index].set(value)
+        if self._metadata:
+            for hook in _hooks(self._metadata, "on_set_value"):
+                value = hook(self, value)
+        self.set_raw_value(value)
+
+    @property
+    def value(self) -> Any:
+        return self.get_value()
+
+    @value.setter
+    def value(self, value: Any) -> None:
+        self.set_value(value)
+
+    @property
+    def raw_value(self) -> Any:
+        """The value without the ``on_get_value`` functions."""
+        return self._value
+
+    def get_raw_value(self) -> Any:
+        return self._value
+
+    def set_raw_value(self, value: Any) -> None:
+        """Replace the value without the ``on_set_value`` functions."""
+        if self._frozen:
+            raise FrozenError(
+                f"{trace.name_of(self, None)} is written inside nnx.frozen. Leave the block to change it, "
+                "or run the module in evaluation mode (model.eval()), in which it only reads it."
+            )
+        trace.check_write(self)
+        put_raw(self, normalise(value))
+
+    def __getitem__(self, index: Any) -> Any:
+        value = self.get_value()
+        return value if index is Ellipsis else value[index]
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        self.set_value(value, index=index)
+
+    # -- metadata ----------------------------------------------------------------------------------------------
+    def get_metadata(self, name: str | None = None, default: Any = MISSING) -> Any:
+        """Return one metadatum, or a dict of all."""
+        if name is None:
+            return dict(self._metadata)
+        if name not in self._metadata and not isinstance(default, MissingType):
+            return default
+        return self._metadata[name]
+
+    def has_metadata(self, name: str) -> bool:
+        return name in self._metadata
+
+    def set_metadata(self, *args: Any, **kwargs: Any) -> None:
+        """``set_metadata(name, value)``, ``set_metadata(mapping)`` (replaces all) or ``set_metadata(name=value)``."""
+        if len(args) == 2:
+            kwargs = {args[0]: args[1], **kwargs}
+        elif len(args) == 1:
+            kwargs = {**args[0], **kwargs}
+            self._write_metadata(kwargs)
+            return
+        elif args:
+            raise TypeError(f"set_metadata takes a mapping, a name and a value, or keywords; it got {len(args)} values")
+        self._write_metadata({**self._metadata, **kwargs})
+
+    def del_metadata(self, name: str) -> None:
+        self._write_metadata({k: v for k, v in self._metadata.items() if k != name})
+
+    def _write_metadata(self, metadata: dict[str, Any]) -> None:
+        if Static(metadata) != Static(self._metadata):
+            trace.check_write(self)
+            object.__setattr__(self, "_metadata", metadata)
+            Epoch.count += 1
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        try:
+            metadata = object.__getattribute__(self, "_metadata")
+        except AttributeError:
+            raise AttributeError(name) from None
+        if name in metadata:
+            return metadata[name]
+        try:
+            return getattr(self.get_value(), name)
+        except AttributeError:
+            raise AttributeError(f"{type(self).__name__} has no metadata {name!r}, and neither has its value") from None
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in _OWN:
+            object.__setattr__(self, name, value)
+        else:
+            self.set_metadata(name, value)
+
+    # -- copies ------------------------------------------------------------------------------------------------
+    @property
+    def type(self) -> type:
+        return type(self)
+
+    var_type = type
+
+    @classmethod
+    def from_metadata(cls: type[V], value: Any, attributes: dict[str, Any]) -> V:
+        """Make a Variable of this kind around ``value`` as it is (tracers and abstract values included)."""
+        variable = object.__new__(cls)
+        _place(variable, value, dict(attributes))
+        return variable
+
+    def replace(self: V, value: Any = MISSING, **updates: Any) -> V:
+        """Return a new Variable of the same kind with another value or other metadata."""
+        value = self._value if isinstance(value, MissingType) else value
+        if isinstance(value, Variable):
+            value = value._value
+        return self.from_metadata(value, {**self._metadata, **updates})
+
+    copy = replace
+    to_state = replace
+
+    def copy_from(self, other: Variable) -> None:
+        """Take over the value and the metadata of another Variable of the same kind."""
+        if type(self) is not type(other):
+            raise TypeError(f"cannot copy a {type(other).__name__} into a {type(self).__name__}")
+        self.set_raw_value(other._value)
+        self._write_metadata(dict(other._metadata))
+
+    update_from_state = copy_from
+
+    def __getstate__(self) -> tuple[Any, dict[str, Any]]:
+        return self._value, self._metadata
+
+    def __setstate__(self, state: tuple[Any, dict[str, Any]]) -> None:
+        _place(self, *state)
+
+    # -- standing in for the value -----------------------------------------------------------------------------
+    def __jax_array__(self) -> Any:
+        return self.get_value()
+
+    def __array__(self, *args: Any, **kwargs: Any) -> np.ndarray:
+        return np.asarray(self.get_value(), *args, **kwargs)
+
+    def __repr__(self) -> str:
+        parts = [f"value={self._value!r}", *(f"{k}={v!r}" for k, v in self._metadata.items())]
+        return f"{type(self).__name__}({', '.join(parts)})"
+
+    def __len__(self) -> int:
+        return len(self.get_value())
+
+    def __iter__(self) -> Any:
+        return iter(self.get_value())
+
+    def __bool__(self) -> bool:
+        return bool(self.get_value())
+
+    def __int__(self) -> int:
+        return int(self.get_value())
+
+    def __float__(self) -> float:
+        return float(self.get_value())
+
+    def __index__(self) -> int:
+        return operator.index(self.get_value())
+
+    def __format__(self, spec: str) -> str:
+        return format(self.get_value(), spec) if spec else repr(self)
+
+    __hash__ = object.__hash__  # a Variable is itself, whatever its value
+
+
+_OWN = frozenset({"_frozen", "_level", "_metadata", "_path", "_trace", "_value", "raw_value", "value"})
+
+# The slot's own accessors: no Python frame is entered, so whole lists are read and written by map().
+put_raw = Variable.__dict__["_value"].__set__
+get_raw = operator.attrgetter("_value")
+
+
+def _place(variable: Variable, value: Any, metadata: dict[str, Any]) -> None:
+    put = object.__setattr__
+    put(variable, "_value", value)
+    put(variable, "_metadata", metadata)
+    put(variable, "_level", trace.thread.level)
+    put(variable, "_trace", trace.current_trace())
+    put(variable, "_frozen", 0)
+    put(variable, "_path", None)
+
+
+def _hooks(metadata: dict[str, Any], name: str) -> tuple[Callable, ...]:
+    hooks = metadata.get(name, ())
+    return hooks if isinstance(hooks, tuple) else (hooks,)
+
+
+def normalise(value: Any) -> Any:
+    """Make scalars, NumPy arrays and weakly typed arrays strong JAX arrays: a second kind of leaf is a second compile."""
+    if isinstance(value, jax.Array):
+        return jnp.asarray(value, dtype=value.dtype) if getattr(value, "weak_type", False) else value
+    if isinstance(value, bool | int | float | complex | np.ndarray | np.generic):
+        if isinstance(value, np.ndarray) and value.dtype == object:
+            return value
+        return jnp.asarray(value, dtype=jnp.result_type(value))
+    return value
+
+
+def _operator(function: Callable, reflected: bool = False) -> Callable:
+    def method(self: Variable, other: Any) -> Any:
+        if isinstance(other, Variable):
+            other = other.get_value()
+        return function(other, self.get_value()) if reflected else function(self.get_value(), other)
+
+    return method
+
+
+for _name in "add sub mul truediv floordiv mod pow matmul and or xor lshift rshift".split():
+    _function = getattr(operator, f"{_name}_" if _name in ("and", "or") else _name)
+    setattr(Variable, f"__{_name}__", _operator(_function))
+    setattr(Variable, f"__r{_name}__", _operator(_function, reflected=True))
+for _name in "eq ne lt le gt ge".split():
+    setattr(Variable, f"__{_name}__", _operator(getattr(operator, _name)))
+for _name in "neg pos abs invert".split():
+    setattr(Variable, f"__{_name}__", lambda self, _f=getattr(operator, _name): _f(self.get_value()))
+Variable.__hash__ = object.__hash__  # type: ignore[method-assign]
+
+
+def _register_pytree(cls: type[Variable]) -> None:
+    key = jax.tree_util.GetAttrKey("value")
+
+    def flatten(variable: Variable) -> tuple[tuple[Any], Static]:
+        return (variable._value,), Static(variable._metadata)
+
+    def flatten_with_keys(variable: Variable) -> tuple[tuple[Any], Static]:
+        return ((key, variable._value),), Static(variable._metadata)
+
+    def unflatten(metadata: Static, children: tuple[Any]) -> Variable:
+        return cls.from_metadata(children[0], metadata.value)
+
+    jax.tree_util.register_pytree_with_keys(cls, flatten_with_keys, unflatten, flatten)
+
+
+_register_pytree(Variable)
+
+
+class Param(Variable[A]):
+    """A trainable parameter."""
+
+
+class BatchStat(Variable[A]):
+    """A running statistic, such as BatchNorm's mean."""
+
+
+class Cache(Variable[A]):
+    """A value kept between calls, such as the keys and values of autoregressive decoding."""
+
+
+class Intermediate(Variable[A]):
+    """A value stored by ``Module.sow``."""
+
+
+class Perturbation(Variable[A]):
+    """A zero added to an intermediate value, so that its gradient can be taken."""
+
+
+class RngState(Variable[A]):
+    """State of a random number stream."""
+
+
+class RngKey(RngState[A]):
+    """The key of a random number stream."""
+
+
+class RngCount(RngState[A]):
+    """How many keys a random number stream has given."""
+
+
+class OptState(Variable[A]):
+    """State of an optimizer."""
+
+
+class OptArray(OptState[A]):
+    """An optimizer's array that belongs to no one parameter (a step count)."""
+
+
+class OptVariable(OptState[A]):
+    """An optimizer's array that belongs to a parameter (a momentum)."""
+
+
+def with_metadata(initializer: Callable[..., Any], **metadata: Any) -> Callable[..., VariableMetadata]:
+    """Let the Variable that is made from ``initializer``'s result carry ``metadata``.
+
+    >>> import jax
+    >>> init = with_metadata(jax.nn.initializers.zeros, sharding_names=("data", None))
+    >>> Param(init(jax.random.key(0), (2, 3))).sharding_names
+    ('data', None)
+    """
+
+    def wrapped(*args: Any, **kwargs: Any) -> VariableMetadata:
+        return VariableMetadata(initializer(*args, **kwargs), dict(metadata))
+
+    return wrapped
+
+
+class _Names:
+    """The lower-case names of Variable kinds, for text formats and Flax's string look-ups."""
+
+    types: ClassVar[dict[str, type[Variable]]] = {}
+
+
+def register_variable_name(name: str, typ: Any = MISSING, *, overwrite: bool = False) -> Any:
+    """Give a Variable kind its name; usable as a decorator."""
+    if isinstance(typ, MissingType):
+        return lambda typ: register_variable_name(name, typ, overwrite=overwrite)
+    if name in _Names.types and not overwrite:
+        raise ValueError(f"the name {name!r} belongs to {_Names.types[name].__name__}; pass overwrite=True to replace it")
+    _Names.types[name] = typ
+    return typ
+
+
+def variable_type_from_name(name: str, *, base: type[Variable] = Variable, allow_register: bool = False) -> type[Variable]:
+    """The Variable kind of that name; with ``allow_register`` an unknown name makes a new kind."""
+    if name not in _Names.types:
+        if not allow_register:
+            raise ValueError(f"no Variable kind is named {name!r}; known: {sorted(_Names.types)}")
+        _Names.types[name] = type(name.title().replace("_", ""), (base,), {})
+    return _Names.types[name]
+
+
+def variable_name_from_type(typ: type[Variable], *, allow_register: bool = False) -> str:
+    """The name of a Variable kind; with ``allow_register`` an unnamed kind gets its class name."""
+    for name, known in _Names.types.items():
+        if known is typ:
+            return name
+    if not allow_register:
+        raise ValueError(f"{typ.__name__} has no registered name; use register_variable_name")
+    register_variable_name(typ.__name__.lower(), typ)
+    return typ.__name__.lower()
+
+
+for _name, _kind in {
+    "params": Param, "batch_stats": BatchStat, "cache": Cache, "intermediates": Intermediate,
+    "perturbations": Perturbation, "rng_state": RngState, "rng_key": RngKey, "rng_count": RngCount,
+}.items():  # fmt: skip
+    register_variable_name(_name, _kind)
+
+Index = EllipsisType | int | slice
