@@ -1,0 +1,93 @@
+"""Small archives in the published formats, and data directories to prepare them in."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import struct
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nnxtrain.data import ArraySource, Spec, TFDSImages
+from nnxtrain.data.catalog import CATALOG
+
+
+@pytest.fixture(autouse=True)
+def _no_ambient_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The user's own data directory and proxies play no part."""
+    for name in ("NNXTRAIN_DATA_DIR", "http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
+@pytest.fixture
+def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*args: object, **kwargs: object) -> None:
+        raise OSError("Network is unreachable")
+
+    monkeypatch.setattr("socket.create_connection", refuse)
+
+
+@pytest.fixture(scope="session")
+def tiny_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data directory in which shapes5/tiny is prepared and decoded."""
+    root = tmp_path_factory.mktemp("tiny")
+    TFDSImages(name="shapes5/tiny", data_dir=str(root)).load()
+    return root
+
+
+@pytest.fixture
+def tiny(tiny_root: Path) -> Callable[..., TFDSImages]:
+    """Build shapes5/tiny with further arguments."""
+    return lambda **kwargs: TFDSImages(name="shapes5/tiny", data_dir=str(tiny_root), **kwargs)
+
+
+@pytest.fixture
+def counting_source() -> ArraySource:
+    """Ten 2x2 images; every pixel of image i is i, and so is its label."""
+    images = np.broadcast_to(np.arange(10, dtype=np.uint8)[:, None, None, None], (10, 2, 2, 1))
+    names = tuple("abcdefghij")
+    return ArraySource(images, np.arange(10), Spec((2, 2, 1), "uint8", 10, names, (0.1,), (0.2,)))
+
+
+CifarExamples = dict[str, tuple[np.ndarray, np.ndarray]]
+
+
+def write_cifar10(folder: Path, per_file: int = 20, seed: int = 0) -> CifarExamples:
+    """Write ``cifar-10-binary.tar.gz`` and return its images and labels by split."""
+    random = np.random.default_rng(seed)
+    files = [f"data_batch_{i}.bin" for i in range(1, 6)] + ["test_batch.bin"]
+    images = random.integers(0, 256, (len(files), per_file, 32, 32, 3), dtype=np.uint8)
+    labels = np.tile(np.arange(per_file, dtype=np.uint8) % 10, (len(files), 1))
+    names = "\n".join(CATALOG["cifar10"].class_names) + "\n\n"
+    contents = {"batches.meta.txt": names.encode()}
+    for file, file_images, file_labels in zip(files, images, labels):
+        planes = file_images.transpose(0, 3, 1, 2).reshape(per_file, -1)
+        contents[file] = np.concatenate([file_labels[:, None], planes], axis=1).tobytes()
+    folder.mkdir(exist_ok=True)
+    with tarfile.open(folder / "cifar-10-binary.tar.gz", "w:gz") as archive:
+        for name, content in contents.items():
+            member = tarfile.TarInfo(f"cifar-10-batches-bin/{name}")
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    return {
+        "train": (images[:5].reshape(-1, 32, 32, 3), labels[:5].reshape(-1)),
+        "test": (images[5], labels[5]),
+    }
+
+
+def write_mnist(folder: Path, num_train: int = 60, num_test: int = 20) -> None:
+    """Write the four IDX files."""
+    random = np.random.default_rng(0)
+    folder.mkdir(exist_ok=True)
+    for prefix, count in (("train", num_train), ("t10k", num_test)):
+        images = random.integers(0, 256, (count, 28, 28), dtype=np.uint8)
+        labels = (np.arange(count) % 10).astype(np.uint8)
+        for name, array in (("images-idx3", images), ("labels-idx1", labels)):
+            header = struct.pack(f">4B{array.ndim}I", 0, 0, 8, array.ndim, *array.shape)
+            data = gzip.compress(header + array.tobytes())
+            (folder / f"{prefix}-{name}-ubyte.gz").write_bytes(data)
