@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from nnxtrain.config.overrides import open_nodes, override_of
-from nnxtrain.config.schema import Config, Mode, OptimConfig, TrainerConfig
+from nnxtrain.config.schema import SECTIONS, Config, Mode, keys
 from nnxtrain.config.translate import readable_errors
 from nnxtrain.config.tree import PRIMARY, config_loader, mentions, option_file, search_dirs
 from nnxtrain.errors import InputError, nearest
@@ -87,15 +87,13 @@ def compose_with_origins(
 
 def _reject_unknown(composed: Any, overrides: Sequence[str]) -> None:
     """Refuse what ``+key=value`` added where the schema is closed."""
-    sections = {"": Config, "optim.": OptimConfig, "trainer.": TrainerConfig}
-    for prefix, section in sections.items():
-        known = [item.name for item in dataclasses.fields(section)]
-        for name in composed if not prefix else composed[prefix[:-1]]:
-            if name not in known:
-                override = override_of(prefix + name, overrides)
-                place = f"override {override!r}: " if override else ""
-                hint = nearest(name, known) or f" (known: {', '.join(known)})"
-                raise InputError(f"{place}no key {prefix + name!r}{hint}")
+    known = keys()
+    given = [*composed, *(f"{part}.{name}" for part in SECTIONS for name in composed[part])]
+    for key in given:
+        if key not in known:
+            override = override_of(key, overrides)
+            place = f"override {override!r}: " if override else ""
+            raise InputError(f"{place}no key {key!r}{nearest(key, known)}")
 
 
 def to_container(config: Config) -> dict[str, Any]:

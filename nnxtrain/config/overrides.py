@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from nnxtrain.config.schema import NODES
 
-_NODE_ARGUMENT = re.compile(rf"({'|'.join(map(re.escape, NODES))})\.[^=]+=.*", re.DOTALL)
+_NODE_ARGUMENT = re.compile(rf"({'|'.join(map(re.escape, NODES))})(\.[^=]+=|=\{{).*", re.DOTALL)
 
 
 def open_nodes(overrides: Iterable[str]) -> list[str]:
@@ -43,8 +43,10 @@ def override_of(key: str, overrides: Sequence[str]) -> str | None:
     True
     """
     for override in reversed(overrides):
-        name = override.lstrip("+~").partition("=")[0]
-        inside = "." in name and re.match(rf"{re.escape(name)}[.\[]", key)
+        name, _, value = override.lstrip("+~").partition("=")
+        inside = ("." in name or value.startswith("{")) and re.match(
+            rf"{re.escape(name)}[.\[]", key
+        )
         if key == name or inside or name.startswith(f"{key}."):
             return override
     return None

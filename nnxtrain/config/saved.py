@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from nnxtrain.config.composition import to_container
-from nnxtrain.config.schema import VERSION, Config
+from nnxtrain.config.schema import SECTIONS, VERSION, Config, keys
 from nnxtrain.config.translate import readable_errors
 from nnxtrain.errors import InputError, nearest
 
@@ -65,12 +65,11 @@ def read(path: str | Path) -> tuple[Config, list[str]]:
     if not isinstance(stored, dict):
         raise InputError(f"{path}: expected a configuration, got {type(stored).__name__}")
     stored = _renamed(stored, path)
-    schema = OmegaConf.structured(Config)
-    if unknown := [key for key in _keys(stored) if not _known(schema, key)]:
-        hint = nearest(unknown[0], _keys(to_container(Config())))
+    if unknown := [key for key in _keys(stored) if key not in keys()]:
+        hint = nearest(unknown[0], keys())
         raise InputError(f"{path}: no key {unknown[0]!r} in a configuration{hint}")
     with readable_errors((), None, ()):
-        merged = OmegaConf.merge(schema, _escaped(stored))
+        merged = OmegaConf.merge(OmegaConf.structured(Config), _escaped(stored))
         if missing := sorted(OmegaConf.missing_keys(merged)):
             raise InputError(f"{path}: {missing[0]} has no value")
         config = OmegaConf.to_object(merged)
@@ -111,21 +110,12 @@ def _move(stored: dict[Any, Any], old: str, new: str) -> None:
     section[last] = value
 
 
-_SECTIONS = ("optim", "trainer")
-
-
 def _keys(container: Mapping[Any, Any]) -> Iterator[str]:
-    """Yield the dotted keys that the schema decides about; a node's arguments are its target's."""
+    """Yield the dotted keys of a configuration, down to where nodes begin."""
     for key, value in container.items():
-        if key in _SECTIONS and isinstance(value, Mapping):
+        yield str(key)
+        if key in SECTIONS and isinstance(value, Mapping):
             yield from (f"{key}.{name}" for name in value)
-        else:
-            yield str(key)
-
-
-def _known(schema: Any, key: str) -> bool:
-    section, _, name = key.rpartition(".")
-    return name in (schema[section] if section else schema)
 
 
 def _escaped(value: Any) -> Any:

@@ -76,7 +76,14 @@ class Config:
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
 
 
+SECTIONS = {"optim": OptimConfig, "trainer": TrainerConfig}
 NODES = ("model", "data", "task", "optim.optimizer", "optim.schedule")
+
+
+def keys() -> list[str]:
+    """Return the dotted keys that the schema knows; a node's arguments are its target's."""
+    top = [item.name for item in fields(Config)]
+    return top + [f"{name}.{item.name}" for name, of in SECTIONS.items() for item in fields(of)]
 
 
 def problems(config: Config) -> Iterator[tuple[str, str]]:

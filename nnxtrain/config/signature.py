@@ -106,7 +106,7 @@ def _is_numeric(annotation: Any) -> bool:
     names = {"Array", "ndarray", "number", "bool", "bool_", "complex"}
     return (
         isinstance(annotation, type)
-        and annotation.__name__ in names
+        and annotation.__name__.rpartition(".")[2] in names
         and annotation.__module__.partition(".")[0] in ("jax", "jaxlib", "numpy", "builtins")
     )
 
@@ -122,5 +122,5 @@ def spelled(annotation: Any) -> str:
     if annotation is type(None):
         return "None"
     if isinstance(annotation, type) and not typing.get_args(annotation):
-        return annotation.__name__
+        return annotation.__name__.rpartition(".")[2]
     return str(annotation).replace("typing.", "").replace("collections.abc.", "")

@@ -54,7 +54,7 @@ def locate(path: str, packages: Sequence[str] = ()) -> Callable[..., Any]:
         raise InputError(f"{path!r} names something private ({private[0]!r})")
     root = next((name for name in allowed if _inside(path, (name,)) and path != name), None)
     if root is None:
-        raise InputError(_outside(path, parts, allowed))
+        raise InputError(_outside(path, allowed))
 
     found: Any = _import(root, path)
     for position in range(root.count(".") + 1, len(parts)):
@@ -114,9 +114,9 @@ def _unimportable(path: str, error: Exception) -> InputError:
     return InputError(f"cannot import {path!r}: {type(error).__name__}: {first}")
 
 
-def _outside(path: str, parts: list[str], allowed: Sequence[str]) -> str:
-    meant = nearest(path, [f"{name}.{parts[-1]}" for name in allowed])
+def _outside(path: str, allowed: Sequence[str]) -> str:
+    meant = nearest(path.rpartition(".")[0] or path, allowed)
     return (
         f"{path!r} is outside the allowed packages ({', '.join(allowed)}){meant}; "
-        f"to allow your own package add --package {parts[0]}"
+        "to allow a package of your own add --package NAME"
     )
