@@ -1,0 +1,40 @@
+import yaml
+
+from nnxtrain.cli.main import main
+from nnxtrain.config import list_options
+
+
+def test_show(flags, capsys):
+    assert main(["config", "show", "config=ours", "model.dropout_rate=0.25", *flags]) == 0
+    shown = yaml.safe_load(capsys.readouterr().out)
+    assert shown["name"] == "ours"
+    assert shown["model"] == {"_target_": "fakes.Model", "hidden": [8, 8], "dropout_rate": 0.25}
+
+
+def test_list(flags, capsys):
+    assert main(["config", "list"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines[1:]] == [
+        "config",
+        "data",
+        "model",
+        "optim",
+        "task",
+        "trainer",
+    ]
+    assert main(["config", "list", "model", *flags[:2]]) == 0
+    assert "wide" in capsys.readouterr().out
+    assert main(["config", "list", "optim"]) == 0
+    assert "Adam (Kingma and Ba, 2015)." in capsys.readouterr().out
+
+
+def test_data_list(flags, capsys):
+    assert main(["data", "list", *flags[:2]]) == 0
+    out = capsys.readouterr().out
+    assert all(name in out for name in list_options("data", [flags[1]]))
+    assert "A stand-in for shapes5." in out
+
+
+def test_data_prepare(flags, capsys):
+    assert main(["data", "prepare", "shapes5", "data.size=3", *flags]) == 0
+    assert capsys.readouterr().out == "prepared: /prepared/shapes5/3\n"

@@ -1,0 +1,62 @@
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+import nnxtrain
+from nnxtrain.cli.main import main
+
+
+@pytest.fixture
+def two_runs(flags) -> list[Path]:
+    found = []
+    for name in ("older", "newer"):
+        main(["fit", f"name={name}", *flags])
+        (run,) = Path("runs").glob(f"{name}-*")
+        found.append(run)
+    os.utime(found[0] / "config.yaml", (1, 1))
+    return found
+
+
+def test_the_newest_run_by_default(two_runs, capsys):
+    capsys.readouterr()
+    assert main(["eval", "--json"]) == 0
+    out = capsys.readouterr().out
+    assert json.loads(out) == {
+        "run": str(two_runs[1]),
+        "split": "test",
+        "checkpoint": "best",
+        "step": 500,
+        "loss": 0.25,
+        "accuracy": 0.9125,
+    }
+    assert out.count("\n") == 1
+
+
+def test_table(two_runs, capsys):
+    capsys.readouterr()
+    assert main(["eval", f"run={two_runs[0]}", "split=validation", "checkpoint=last"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == str(two_runs[0])
+    assert lines[1].split() == ["metric", "validation"]
+    assert ["accuracy", "0.9125"] in [line.split() for line in lines]
+    assert ["checkpoint", "last"] in [line.split() for line in lines]
+
+
+def test_a_step(two_runs, capsys):
+    capsys.readouterr()
+    assert main(["eval", "checkpoint=500", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["checkpoint"] == 500
+    assert main(["eval", "checkpoint=bset"]) == 2
+    assert "expected best, last or a step" in capsys.readouterr().err
+
+
+def test_a_misspelt_run(two_runs, capsys):
+    assert main(["eval", f"run={two_runs[0]}x"]) == 2
+    assert f"did you mean '{two_runs[0]}'?" in capsys.readouterr().err
+
+
+def test_from_python(two_runs):
+    assert nnxtrain.evaluate(two_runs[0])["accuracy"] == 0.9125
+    assert nnxtrain.evaluate(runs_dir="runs", checkpoint=500)["checkpoint"] == 500
