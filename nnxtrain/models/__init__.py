@@ -1,0 +1,4 @@
+"""The shipped models: plain nnx Modules, one family a file."""
+
+from nnxtrain.models.lenet import LeNet as LeNet
+from nnxtrain.models.mlp import MLP as MLP

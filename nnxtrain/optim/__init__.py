@@ -1,0 +1,5 @@
+"""From the optim section of a config to one optax transformation."""
+
+from nnxtrain.optim.build import build_optimizer as build_optimizer
+from nnxtrain.optim.schedules import cosine as cosine
+from nnxtrain.optim.schedules import linear as linear

@@ -1,0 +1,3 @@
+"""Tasks say what a batch means: its loss, its metrics, its predictions."""
+
+from nnxtrain.tasks.classification import Classification as Classification

@@ -1,0 +1,48 @@
+"""Image classification."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from nnxtrain import nnx
+from nnxtrain.data.spec import Spec
+
+
+class Classification:
+    """Cross-entropy over classes.
+
+    Args:
+      label_smoothing: this much of each label is spread over all classes (Szegedy et al. 2015,
+        https://arxiv.org/abs/1512.00567).
+      spec: the data set's, for the channels' mean and standard deviation.
+
+    A batch has ``image`` uint8[B, H, W, C], ``label`` int32[B] and perhaps ``mask`` bool[B] (False: padding).
+    """
+
+    def __init__(self, label_smoothing: float = 0.0, *, spec: Spec):
+        if not 0.0 <= label_smoothing < 1.0:
+            raise ValueError(f"label_smoothing is a share, 0 to 1; it got {label_smoothing}")
+        self.label_smoothing = label_smoothing
+        self.spec = spec
+
+    def inputs(self, batch: dict[str, jax.Array]) -> jax.Array:
+        """The model's input: float32[B, H, W, C], each channel with mean 0 and standard deviation 1 over the train split."""
+        mean = jnp.asarray(self.spec.mean, jnp.float32)
+        std = jnp.asarray(self.spec.std, jnp.float32)
+        return (batch["image"].astype(jnp.float32) / 255.0 - mean) / std
+
+    def outputs(self, model: Any, batch: dict[str, jax.Array]) -> dict[str, jax.Array]:
+        """Run the model; return per example ``loss`` float32[B], ``logits`` float32[B, classes] and ``labels`` int32[B]."""
+        logits = model(self.inputs(batch)).astype(jnp.float32)
+        labels = batch["label"]
+        targets = jax.nn.one_hot(labels, logits.shape[-1])
+        targets = optax.smooth_labels(targets, self.label_smoothing)
+        return {"loss": optax.softmax_cross_entropy(logits, targets), "logits": logits, "labels": labels}
+
+    def metrics(self) -> nnx.MultiMetric:
+        """Fresh metrics; their ``update`` takes :meth:`outputs` and the mask."""
+        return nnx.MultiMetric(loss=nnx.metrics.Average("loss"), accuracy=nnx.metrics.Accuracy())

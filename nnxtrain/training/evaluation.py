@@ -1,0 +1,24 @@
+"""Evaluate a model on a source: every example counts once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from nnxtrain import nnx
+from nnxtrain.data.loader import eval_batches
+from nnxtrain.data.source import Source
+
+
+def evaluate_source(
+    eval_step: Callable, task: Any, model: nnx.Module, source: Source, *, batch_size: int
+) -> dict[str, float]:
+    """Return the task's metrics of ``model`` in evaluation mode over all of ``source``."""
+    metrics = task.metrics()
+    model.eval()
+    try:
+        for batch in eval_batches(source, batch_size=batch_size):
+            eval_step(model, metrics, batch)
+    finally:
+        model.train()
+    return {name: float(value) for name, value in metrics.compute().items()}

@@ -1,0 +1,141 @@
+"""``fit``: train a config from its first step, or a run from its last checkpoint, to the end and its test."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from nnxtrain.config.saved import save, to_yaml
+from nnxtrain.config.schema import Config
+from nnxtrain.errors import Interrupted
+from nnxtrain.training.checkpoint import Checkpoint, Checkpoints
+from nnxtrain.training.interruption import Interruption
+from nnxtrain.training.loop import Loop
+from nnxtrain.training.metrics_log import MetricsLog
+from nnxtrain.training.progress import Progress, open_progress
+from nnxtrain.training.resume import overridden
+from nnxtrain.training.results_table import print_results
+from nnxtrain.training.run_directory import RunDirectory
+from nnxtrain.training.session import Session
+from nnxtrain.training.state import TrainState, abstract, arrays_of, create, put_arrays
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run: where it lies, and its test metrics (with the step and validation score of the best checkpoint)."""
+
+    directory: Path
+    results: dict[str, Any]
+
+
+def fit(
+    config: Config, *, command: Sequence[str] = (), overrides: Sequence[str] = (), packages: Sequence[str] = ()
+) -> Run:
+    """Train a checked config in a new run directory.
+
+    Raises:
+      InputError: the config does not fit the data.
+      RunError: training failed.
+      Interrupted: a signal came; the run is saved, and the message says how to go on.
+    """
+    session = Session.open(config, packages=packages)
+    abstract(session.build)  # a model that cannot be built leaves no run directory behind
+    directory = RunDirectory.create(
+        config.runs_dir,
+        config.name or "run",
+        config=to_yaml(config),
+        command=command,
+        overrides=overrides,
+        devices=[str(device) for device in jax.devices()],
+    )
+    return _train(directory, session)
+
+
+def resume(run_dir: Path, *, overrides: Sequence[str] = (), packages: Sequence[str] = ()) -> Run:
+    """Go on with a run from its newest complete checkpoint, as if it had never stopped.
+
+    Args:
+      overrides: only of what cannot change the steps that are done: the length, and when to log, evaluate and save.
+
+    Raises: as :func:`fit`; InputError also for other overrides, and for a run that another process works on.
+    """
+    directory = RunDirectory.open(run_dir)
+    config = overridden(directory.config_path, overrides)
+    session = Session.open(config, packages=packages)
+    if overrides:
+        with directory.lock():
+            save(config, directory.config_path)
+    return _train(directory, session)
+
+
+def _train(directory: RunDirectory, session: Session) -> Run:
+    trainer = session.config.trainer
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(directory.lock())
+        progress = stack.enter_context(open_progress())
+        checkpoints = stack.enter_context(
+            Checkpoints(
+                directory.checkpoints_path,
+                keep_last=trainer.keep_last,
+                keep_best=trainer.keep_best,
+                mode=trainer.mode.value,
+                on_skip=progress.message,
+            )
+        )
+        log = stack.enter_context(MetricsLog(directory.metrics_path))
+        interruption = stack.enter_context(Interruption())
+        stack.enter_context(_noted(directory))
+
+        checkpoints.clean()
+        newest = checkpoints.latest()
+        state = _state(session, checkpoints, newest)
+        log.truncate(newest.info["log_position"] if newest else 0, step=newest.step if newest else -1)
+        progress.message(f"{'resuming' if newest else 'training'} {directory.path}" + (f" at step {newest.step}" if newest else ""))
+        best = newest.info["best"] if newest else None
+        loop = Loop(session, state, checkpoints, log, progress, interruption, best)
+        loop.run()
+        results = _test(session, state, checkpoints, log, progress)
+    directory.set_status("finished", step=session.plan.total_steps)
+    print_results([{"split": "test", **results}])
+    return Run(directory.path, results)
+
+
+def _state(session: Session, checkpoints: Checkpoints, checkpoint: Checkpoint | None) -> TrainState:
+    """A fresh state, or the one of a checkpoint."""
+    if checkpoint is None:
+        return create(session.build)
+    state = abstract(session.build)
+    put_arrays(state, checkpoints.restore(checkpoint, arrays_of(state)))
+    return state
+
+
+def _test(
+    session: Session, state: TrainState, checkpoints: Checkpoints, log: MetricsLog, progress: Progress
+) -> dict[str, Any]:
+    """Look at the test split, once, with the best checkpoint."""
+    best = checkpoints.best() or checkpoints.latest()
+    assert best is not None  # the last step is always saved
+    put_arrays(state, checkpoints.restore(best, arrays_of(state)))
+    metrics = session.evaluate(state.model, "test")
+    log.write(step=best.step, epoch=session.plan.epoch(best.step), split="test", metrics=metrics)
+    progress.evaluation("test", best.step, metrics)
+    return {**metrics, "step": best.step, f"val_{session.config.trainer.monitor}": best.score}
+
+
+@contextlib.contextmanager
+def _noted(directory: RunDirectory) -> Iterator[None]:
+    """Keep the run's status true: running, and how it ended if not well."""
+    directory.set_status("running")
+    try:
+        yield
+    except (Interrupted, KeyboardInterrupt) as error:
+        directory.set_status("interrupted", error=str(error))
+        raise Interrupted(f"{error or 'stopped'}; go on with: nnxtrain fit run={directory.path}") from None
+    except Exception as error:
+        directory.set_status("failed", error=str(error).splitlines()[0] if str(error) else type(error).__name__)
+        raise

@@ -1,0 +1,101 @@
+"""The training loop: compute, then log, evaluate and save at the plan's steps. All effects of training are here."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+
+from nnxtrain.data.loader import train_batches
+from nnxtrain.errors import Interrupted, RunError
+from nnxtrain.training.checkpoint import Checkpoints
+from nnxtrain.training.interruption import Interruption
+from nnxtrain.training.metrics_log import MetricsLog
+from nnxtrain.training.progress import Progress
+from nnxtrain.training.session import Session
+from nnxtrain.training.state import TrainState, arrays_of
+
+
+@dataclass
+class Loop:
+    """Trains ``state`` from the step it has to the end of the plan.
+
+    ``best`` is the best monitored validation score so far; with the state and the position in the log, which each
+    checkpoint notes, it decides the rest of the run.
+    """
+
+    session: Session
+    state: TrainState
+    checkpoints: Checkpoints
+    log: MetricsLog
+    progress: Progress
+    interruption: Interruption
+    best: float | None = None
+
+    def run(self) -> None:
+        """Train to the end.
+
+        Raises:
+          Interrupted: a signal asked to stop; everything is saved.
+          RunError: the loss is not finite any more.
+        """
+        session, plan, state = self.session, self.session.plan, self.state
+        start = state.step
+        self.progress.start(plan.total_steps, start, plan.steps_per_epoch)
+        self.log_start = (time.perf_counter(), start)
+        trainer = session.config.trainer
+        with train_batches(
+            session.splits.train, batch_size=trainer.batch_size, seed=session.config.seed, start_step=start
+        ) as batches:
+            for step, batch in zip(range(start + 1, plan.total_steps + 1), batches):
+                session.train_step(state, batch)
+                if plan.logs(step):
+                    self._log(step)
+                score = self._evaluate(step) if plan.evaluates(step) else None
+                if plan.saves(step) or self._is_best(score) or self.interruption.requested:
+                    self._save(step, score)
+                if self.interruption.requested and step < plan.total_steps:
+                    self.checkpoints.wait()
+                    raise Interrupted(f"stopped by {self.interruption.requested} at step {step}, which is saved")
+        self.checkpoints.wait()
+
+    def _log(self, step: int) -> None:
+        metrics = {name: float(value) for name, value in self.state.metrics.compute().items()}
+        self.state.metrics.reset()
+        if not math.isfinite(metrics.get("loss", 0.0)):
+            raise RunError(
+                f"the loss is {metrics['loss']} at step {step} or up to {self.session.plan.log_every - 1} steps before; "
+                "the checkpoints from before are kept; try a smaller optim.learning_rate or optim.clip_norm=1"
+            )
+        now, (then, since) = time.perf_counter(), self.log_start
+        metrics["learning_rate"] = float(self.session.schedule(step - 1))
+        metrics["examples_per_second"] = round((step - since) * self.session.config.trainer.batch_size / (now - then), 1)
+        self.log.write(step=step, epoch=self.session.plan.epoch(step), split="train", metrics=metrics)
+        self.progress.update(step, metrics)
+        self.log_start = (now, step)
+
+    def _evaluate(self, step: int) -> float:
+        """Evaluate on the validation split; return the monitored score."""
+        began = time.perf_counter()
+        metrics = self.session.evaluate(self.state.model, "validation")
+        self.log.write(step=step, epoch=self.session.plan.epoch(step), split="val", metrics=metrics)
+        self.progress.evaluation("val", step, metrics)
+        then, since = self.log_start
+        self.log_start = (then + time.perf_counter() - began, since)  # the rate is that of training alone
+        return metrics[self.session.config.trainer.monitor]
+
+    def _is_best(self, score: float | None) -> bool:
+        if score is None or math.isnan(score):
+            return False
+        better = self.best is None or (score > self.best if self._larger else score < self.best)
+        if better:
+            self.best = score
+        return better
+
+    @property
+    def _larger(self) -> bool:
+        return self.session.config.trainer.mode == "max"
+
+    def _save(self, step: int, score: float | None) -> None:
+        info = {"best": self.best, "log_position": self.log.position()}
+        self.checkpoints.save(step, arrays_of(self.state), info, score)

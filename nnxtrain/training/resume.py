@@ -1,0 +1,64 @@
+"""Which parts of a run's config may change when it goes on."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+from omegaconf import OmegaConf
+
+from nnxtrain.config.saved import load
+from nnxtrain.config.schema import Config
+from nnxtrain.config.schema import problems as range_problems
+from nnxtrain.errors import InputError, nearest
+
+# None of these touches a step that is done.
+ALLOWED = (
+    "trainer.epochs",
+    "trainer.steps",
+    "trainer.log_every",
+    "trainer.eval_every",
+    "trainer.eval_batch_size",
+    "trainer.checkpoint_every",
+    "trainer.keep_last",
+    "trainer.keep_best",
+)
+LENGTH = ("trainer.epochs", "trainer.steps")
+
+
+def overridden(config_path: Path, overrides: Sequence[str]) -> Config:
+    """Load a run's config with overrides applied.
+
+    Raises:
+      InputError: an override that would change the past, or that is malformed.
+    """
+    config = load(config_path)
+    for override in overrides:
+        key, equals, text = override.partition("=")
+        if not equals:
+            raise InputError(f"{override!r} is no override; write key=value")
+        if key not in ALLOWED:
+            raise InputError(
+                f"{key} cannot change in a resumed run, it would contradict the steps that are done{nearest(key, ALLOWED)} "
+                f"(allowed: {', '.join(ALLOWED)}); start a new run for it"
+            )
+        if key in LENGTH and config.optim.schedule is not None:
+            raise InputError(
+                f"{key} cannot change in this run: optim.schedule was laid out over its whole length; start a new run"
+            )
+        config = _with(config, key, text)
+    for key, problem in range_problems(config):
+        raise InputError(f"{key}: {problem}")
+    return config
+
+
+def _with(config: Config, key: str, text: str) -> Config:
+    section, _, name = key.partition(".")
+    structured = OmegaConf.structured(config.trainer)
+    try:
+        structured = OmegaConf.merge(structured, OmegaConf.from_dotlist([f"{name}={text}"]))
+        trainer = OmegaConf.to_object(structured)
+    except Exception as error:
+        raise InputError(f"{key}: {str(error).splitlines()[0]}") from error
+    return dataclasses.replace(config, **{section: trainer})
