@@ -93,7 +93,8 @@ def differences(saved: Mapping[str, Spec], wanted: Mapping[str, Spec]) -> list[s
 def copy(flat: Mapping[str, Any]) -> dict[str, Any]:
     """Return copies in new buffers, those of jax arrays on their devices and without waiting.
 
-    One dispatch for all arrays that live on the same devices.
+    One dispatch for all arrays that live on the same devices. Donating the originals afterwards
+    then neither touches the copies nor has to wait for their readers.
     """
     copies = {path: np.array(x) for path, x in flat.items() if not isinstance(x, jax.Array)}
     groups: dict[frozenset[jax.Device], dict[str, jax.Array]] = {}

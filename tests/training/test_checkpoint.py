@@ -98,6 +98,20 @@ def test_donating_right_after_a_save_changes_nothing_saved(tmp_path: Path) -> No
             jax.tree.map(np.testing.assert_array_equal, restored, expected)
 
 
+def test_orbax_is_given_copies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That the caller's arrays stay what they are must not hang on how Orbax reads them."""
+    given: list[dict] = []
+    original = {"x": jnp.ones((8, 8)), "host": np.ones(3)}
+    with Checkpoints(tmp_path) as checkpoints:
+        save = checkpoints._orbax.save
+        spy = lambda path, tree: (given.append(tree), save(path, tree))  # noqa: E731
+        monkeypatch.setattr(checkpoints._orbax, "save", spy)
+        checkpoints.save(1, original, {})
+    assert not np.shares_memory(given[0]["host"], original["host"])
+    pointers = [tree["x"].unsafe_buffer_pointer() for tree in (given[0], original)]
+    assert pointers[0] != pointers[1]
+
+
 def test_info_is_a_snapshot(tmp_path: Path) -> None:
     info = {"history": [1, 2]}
     with Checkpoints(tmp_path) as checkpoints:
@@ -224,6 +238,7 @@ def test_another_number_of_devices_and_no_chatter(tmp_path: Path) -> None:
         jax.config.update("jax_num_cpu_devices", 4)
         jax.config.update("jax_platforms", "cpu")
         from jax.sharding import NamedSharding, PartitionSpec as P
+        from nnxtrain.training.array_tree import copy
         from nnxtrain.training.checkpoint import Checkpoints
 
         mesh = jax.make_mesh((4,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
@@ -232,7 +247,11 @@ def test_another_number_of_devices_and_no_chatter(tmp_path: Path) -> None:
             like = {"x": jax.ShapeDtypeStruct((8, 3), jnp.float32, sharding=rows)}
             x = checkpoints.restore(checkpoints.at(1), like)["x"]
             assert x.sharding == rows
-            checkpoints.save(2, {"x": x + 1, "alone": jnp.ones(2)}, {})
+            alone = jax.device_put(jnp.ones(2), jax.devices()[2])
+            copies = copy({"x": x, "alone": alone})
+            assert copies["x"].sharding.is_equivalent_to(rows, 2)
+            assert copies["alone"].devices() == alone.devices()
+            checkpoints.save(2, {"x": x + 1, "alone": alone}, {})
         """
     x = jnp.arange(24.0).reshape(8, 3)
     with Checkpoints(tmp_path) as checkpoints:
