@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -159,7 +160,10 @@ def _download_and_prepare(
         shutil.rmtree(stale, ignore_errors=True)
     config = tfds.download.DownloadConfig(manual_dir=str(staging), try_download_gcs=False)
     try:
-        builder.download_and_prepare(download_dir=str(downloads), download_config=config)
+        builder.download_and_prepare(
+            download_dir=str(downloads.parent),  # tensorflow-datasets adds the set's name
+            download_config=config,
+        )
     except NnxtrainError:
         raise
     except Exception as error:
@@ -172,4 +176,10 @@ def _download_and_prepare(
 
 
 def _one_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+    text = " ".join(str(error).split())
+    # Of NonMatchingChecksumError: "Artifact URL, downloaded to ..., has wrong checksum: ..."
+    sums = re.search(r"Artifact (\S+),.*checksum='(\w+)'.*checksum='(\w+)'", text)
+    if sums:
+        url, expected, got = sums.groups()
+        return f"{url} has the SHA-256 {got}, expected {expected}"
+    return f"{type(error).__name__}: {text[:300]}"

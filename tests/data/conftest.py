@@ -54,10 +54,20 @@ def counting_source() -> ArraySource:
     return ArraySource(images, np.arange(10), Spec((2, 2, 1), "uint8", 10, names, (0.1,), (0.2,)))
 
 
+@pytest.fixture
+def write_cifar10() -> Callable[..., CifarExamples]:
+    return _write_cifar10
+
+
+@pytest.fixture
+def write_mnist() -> Callable[..., None]:
+    return _write_mnist
+
+
 CifarExamples = dict[str, tuple[np.ndarray, np.ndarray]]
 
 
-def write_cifar10(folder: Path, per_file: int = 20, seed: int = 0) -> CifarExamples:
+def _write_cifar10(folder: Path, per_file: int = 20, seed: int = 0) -> CifarExamples:
     """Write ``cifar-10-binary.tar.gz`` and return its images and labels by split."""
     random = np.random.default_rng(seed)
     files = [f"data_batch_{i}.bin" for i in range(1, 6)] + ["test_batch.bin"]
@@ -80,7 +90,7 @@ def write_cifar10(folder: Path, per_file: int = 20, seed: int = 0) -> CifarExamp
     }
 
 
-def write_mnist(folder: Path, num_train: int = 60, num_test: int = 20) -> None:
+def _write_mnist(folder: Path, num_train: int = 60, num_test: int = 20) -> None:
     """Write the four IDX files."""
     random = np.random.default_rng(0)
     folder.mkdir(exist_ok=True)

@@ -1,7 +1,7 @@
 """Draw the pictures of shapes5: one shape on a busy background, 32x32 pixels, RGB.
 
-Each picture is a function of its seed alone. All randomness comes from :class:`random.Random`: NumPy
-may change the streams of its generators from one version to the next.
+Each picture is a function of its seed alone. All randomness comes from :class:`random.Random`:
+NumPy may change the streams of its generators from one version to the next.
 """
 
 from __future__ import annotations

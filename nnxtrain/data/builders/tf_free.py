@@ -34,9 +34,12 @@ class TFFree:
         published = checksums.get_all_url_infos()
         return {url: published[url] for url in self.urls()}
 
-    @property
-    def url_infos(self) -> dict[str, Any] | None:
-        return dict(self.accepted) if self.accepted else None
+    def _make_download_manager(self, **kwargs: Any) -> Any:
+        manager = super()._make_download_manager(**kwargs)  # type: ignore[misc]
+        if self.accepted:
+            # On a copy: its own dictionary is the one of published sums that all managers share.
+            manager._url_infos = {**manager._url_infos, **self.accepted}
+        return manager
 
     def _log_download_bytes(self) -> None:
         """Print nothing: standard output belongs to the command."""
