@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from nnxtrain.data.source import digest
 from nnxtrain.data.storage import locked, published
 from nnxtrain.errors import InputError
 
+_LOG = logging.getLogger(__name__)
 _FORMAT = 1  # raise it when the same input would give other arrays
 _CHUNK = 256  # examples decoded at a time
 _FULL_CHECK_BYTES = 2**30  # entries up to this size are read and checked whole, about 1 s
@@ -62,6 +64,7 @@ def decoded(builder: Any, image_size: Sequence[int] | None, root: Path) -> Decod
     with locked(root, f"decoded-{target.name}"):
         if entry := _open(target):  # made by another process meanwhile
             return entry
+        _LOG.info("decoding %s into %s", builder.name, target)
         with published(target) as folder:
             _write(folder, builder, shape)
         entry = _open(target)

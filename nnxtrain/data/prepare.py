@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import re
 import shutil
 from collections.abc import Iterator
@@ -15,6 +16,8 @@ from nnxtrain.data.catalog import Entry
 from nnxtrain.data.network import unreachable_host
 from nnxtrain.data.storage import locked, make_directory
 from nnxtrain.errors import InputError, NnxtrainError, RunError
+
+_LOG = logging.getLogger(__name__)
 
 
 def prepare(
@@ -123,7 +126,7 @@ def _downloaded(archive: Archive, downloads: Path) -> bool:
     from tensorflow_datasets.core.download.resource import get_dl_fname
 
     name = get_dl_fname(archive.url, archive.sha256)
-    return any(downloads.rglob(name))
+    return any(file.with_name(f"{name}.INFO").exists() for file in downloads.rglob(name))
 
 
 def _check_reachable(entry: Entry, missing: list[Archive], local_dir: Path | None) -> None:
@@ -158,6 +161,7 @@ def _download_and_prepare(
     # Left by a process that was killed while it prepared this set.
     for stale in builder.data_path.parent.glob(f"incomplete.*_{builder.data_path.name}"):
         shutil.rmtree(stale, ignore_errors=True)
+    _LOG.info("preparing %s in %s", entry.name, builder.data_dir)
     config = tfds.download.DownloadConfig(manual_dir=str(staging), try_download_gcs=False)
     try:
         builder.download_and_prepare(

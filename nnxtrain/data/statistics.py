@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import math
-import os
+from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
 
 import numpy as np
 
 from nnxtrain.data.storage import make_directory
+from nnxtrain.errors import InputError
 
 _CHUNK = 1024  # images summed at a time
 
@@ -55,8 +56,9 @@ def cached_statistics(
     except (OSError, ValueError, KeyError, TypeError):
         pass  # not there, or damaged: computed below
     mean, std = channel_statistics(images, ids)
-    make_directory(path.parent)
-    draft = path.with_suffix(f".{uuid4().hex}")
-    draft.write_text(json.dumps({"mean": mean, "std": std}))
-    os.replace(draft, path)
+    # A data directory that cannot be written to, as one shared by a whole cluster, serves as well.
+    with suppress(OSError, InputError):
+        draft = make_directory(path.parent) / f"{fingerprint}.{uuid4().hex}"
+        draft.write_text(json.dumps({"mean": mean, "std": std}))
+        draft.replace(path)
     return mean, std

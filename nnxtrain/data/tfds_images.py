@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from nnxtrain.data.quiet import quiet
 from nnxtrain.data.selection import carve, check_split, split_ids
 from nnxtrain.data.source import ArraySource, Splits, Subset
 from nnxtrain.data.spec import Spec
-from nnxtrain.data.storage import data_directory, make_directory
+from nnxtrain.data.storage import data_directory
 from nnxtrain.errors import InputError, RunError, nearest
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 _DEFAULT_SPLITS = {"train": "train", "validation": None, "test": "test"}
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class TFDSImages:
     """A data set known by name, with a choice of classes, image size and splits.
 
@@ -48,12 +49,13 @@ class TFDSImages:
     Raises:
       InputError: An argument cannot be used.
 
-    >>> TFDSImages(name="cifar10", classes=["cat", "dgo"])
+    >>> TFDSImages("cifar10", classes=["cat", "dgo"])
     Traceback (most recent call last):
     nnxtrain.errors.InputError: data.classes: cifar10 has no class 'dgo'; did you mean 'dog'?
     """
 
     name: str
+    _: KW_ONLY
     classes: Sequence[str] | None = None
     image_size: Sequence[int] | None = None
     splits: Mapping[str, str | None] = field(default_factory=lambda: dict(_DEFAULT_SPLITS))
@@ -68,10 +70,7 @@ class TFDSImages:
         _check_classes(self.classes, entry)
         _check_image_size(self.image_size)
         _check_splits(self.splits, entry)
-        if not 0 < self.validation_fraction < 1:
-            raise InputError(
-                f"data.validation_fraction must lie between 0 and 1, got {self.validation_fraction}"
-            )
+        _check_scalars(self)
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -126,7 +125,7 @@ class TFDSImages:
         from nnxtrain.data.prepare import prepare
 
         entry, variant = lookup(self.name)
-        root = make_directory(data_directory(self.data_dir))
+        root = data_directory(self.data_dir)
         local = None if self.local_dir is None else Path(self.local_dir).expanduser().absolute()
         return prepare(entry, variant, root, local, self.verify_checksum)
 
@@ -199,6 +198,22 @@ def _check_classes(classes: object, entry: Entry) -> None:
             raise InputError(f"data.classes names {name!r} twice")
     if len(names) < 2:
         raise InputError(f"data.classes needs at least two classes, got {names}")
+
+
+def _check_scalars(dataset: TFDSImages) -> None:
+    fraction, seed = dataset.validation_fraction, dataset.split_seed
+    if not isinstance(fraction, float | int) or not 0 < fraction < 1:
+        raise InputError(f"data.validation_fraction must lie between 0 and 1, got {fraction!r}")
+    if not isinstance(seed, int) or isinstance(seed, bool):
+        raise InputError(f"data.split_seed must be a whole number, got {seed!r}")
+    if not isinstance(dataset.verify_checksum, bool):
+        raise InputError(
+            f"data.verify_checksum must be true or false, got {dataset.verify_checksum!r}"
+        )
+    for name in ("data_dir", "local_dir"):
+        path = getattr(dataset, name)
+        if path is not None and not isinstance(path, str | os.PathLike):
+            raise InputError(f"data.{name} must be a folder, got {path!r}")
 
 
 def _check_image_size(image_size: object) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -147,6 +148,10 @@ def test_a_split_left_without_examples_is_named(tiny: Tiny) -> None:
         ({"splits": {"train": "trian"}}, "data.splits.train='trian': no split 'trian'; did you"),
         ({"splits": "train"}, "data.splits must map"),
         ({"validation_fraction": 0}, "validation_fraction must lie between 0 and 1, got 0"),
+        ({"validation_fraction": "half"}, "validation_fraction must lie .*, got 'half'"),
+        ({"split_seed": 1.5}, "split_seed must be a whole number, got 1.5"),
+        ({"verify_checksum": "no"}, "verify_checksum must be true or false, got 'no'"),
+        ({"local_dir": 5}, "data.local_dir must be a folder, got 5"),
         ({"validation_fraction": 1.0}, "validation_fraction must lie between 0 and 1"),
     ],
 )
@@ -174,6 +179,23 @@ def test_building_one_imports_nothing_heavy() -> None:
 def test_tensorflow_is_never_imported(tiny: Tiny) -> None:
     tiny().load()
     assert "tensorflow" not in sys.modules
+
+
+def test_a_data_directory_that_is_filled_need_not_be_writable(
+    tiny_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = shutil.copytree(tiny_root, tmp_path / "data")
+    shutil.rmtree(root / "statistics")
+
+    def refuse(path: Path) -> Path:
+        raise InputError(f"cannot keep data in {path}")
+
+    for module in ("storage", "prepare", "statistics"):
+        monkeypatch.setattr(f"nnxtrain.data.{module}.make_directory", refuse)
+    splits = TFDSImages("shapes5/tiny", data_dir=str(root)).load()
+    assert (
+        splits.train.spec == TFDSImages("shapes5/tiny", data_dir=str(tiny_root)).load().train.spec
+    )
 
 
 def test_a_data_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ CLASS_NAMES = ("circle", "square", "triangle", "star", "cross")
 SIZE = 32
 _SCALE = 3  # drawn three times as large, then averaged down: smooth edges
 _CANVAS = SIZE * _SCALE
+_RAMP = np.linspace(-0.5, 0.5, SIZE, dtype=np.float32)
 
 Colour = tuple[int, int, int]
 Point = tuple[float, float]
@@ -29,22 +30,21 @@ def draw(class_name: str, seed: int) -> Image.Image:
     """
     random = Random(seed)
     background, foreground = _contrasting_colours(random)
-    image = _gradient(random, background)
+    image = Image.new("RGB", (_CANVAS, _CANVAS), background)
     canvas = ImageDraw.Draw(image)
     for _ in range(random.randint(1, 4)):
         _clutter(random, canvas, avoid=foreground)
     _shape(random, canvas, class_name, foreground)
     if random.random() < 0.4:
         _occlude(random, canvas, background)
-    image = image.reduce(_SCALE)
-    return _add_noise(random, image, amplitude=random.uniform(5, 35))
+    return _lit_and_noisy(random, image.reduce(_SCALE))
 
 
 def _contrasting_colours(random: Random) -> tuple[Colour, Colour]:
     """A darker colour for the background and a lighter one for the shape, of any two hues."""
     while True:
         background, foreground = _colour(random), _colour(random)
-        if _brightness(foreground) - _brightness(background) > 60:
+        if _brightness(foreground) - _brightness(background) > 65:
             return background, foreground
 
 
@@ -61,16 +61,6 @@ def _brightness(colour: Colour) -> float:
 def _near(random: Random, colour: Colour, spread: int) -> Colour:
     red, green, blue = (min(255, max(0, c + random.randint(-spread, spread))) for c in colour)
     return red, green, blue
-
-
-def _gradient(random: Random, colour: Colour) -> Image.Image:
-    """A background that runs from ``colour`` to a neighbour of it, in any direction."""
-    angle = random.uniform(0, 2 * math.pi)
-    ramp = np.linspace(-0.35, 0.35, SIZE, dtype=np.float32)
-    t = 0.5 + ramp * math.cos(angle) + ramp[:, None] * math.sin(angle)
-    start, end = np.array(colour, np.float32), np.array(_near(random, colour, 45), np.float32)
-    pixels = (start + t[..., None] * (end - start)).astype(np.uint8)
-    return Image.fromarray(pixels).resize((_CANVAS, _CANVAS), Image.Resampling.NEAREST)
 
 
 def _clutter(random: Random, canvas: ImageDraw.ImageDraw, avoid: Colour) -> None:
@@ -95,7 +85,7 @@ def _shape(random: Random, canvas: ImageDraw.ImageDraw, class_name: str, colour:
         _CANVAS * random.uniform(0.35, 0.65),
         _CANVAS * random.uniform(0.35, 0.65),
     )
-    turn = math.radians(random.uniform(-30, 30))
+    turn = math.radians(random.uniform(-28, 28))
     stretch = random.uniform(0.8, 1.0)
     outline = [_placed(point, centre, radius, turn, stretch) for point in _unit_outline(class_name)]
     canvas.polygon(outline, fill=colour)
@@ -150,9 +140,12 @@ def _occlude(random: Random, canvas: ImageDraw.ImageDraw, background: Colour) ->
         canvas.rectangle((x - half, y - half, x + half, y + half), fill=colour)
 
 
-def _add_noise(random: Random, image: Image.Image, amplitude: float) -> Image.Image:
-    """Add to each value the mean of two uniform draws from [-amplitude, amplitude]."""
-    draws = np.frombuffer(random.randbytes(2 * SIZE * SIZE * 3), np.uint8).astype(np.float32)
-    noise = draws.reshape(2, SIZE, SIZE, 3).mean(axis=0) / 127.5 - 1.0
-    noisy = np.asarray(image, np.float32) + amplitude * noise
-    return Image.fromarray(np.clip(np.rint(noisy), 0, 255).astype(np.uint8))
+def _lit_and_noisy(random: Random, image: Image.Image) -> Image.Image:
+    """Let coloured light fall in from one side, and add noise of a strength of its own."""
+    angle = random.uniform(0, 2 * math.pi)
+    tint = np.array([random.uniform(-45, 45) for _ in range(3)], np.float32)
+    slope = _RAMP * math.cos(angle) + _RAMP[:, None] * math.sin(angle)
+    noise = np.frombuffer(random.randbytes(3 * SIZE * SIZE), np.uint8).reshape(SIZE, SIZE, 3)
+    pixels = np.asarray(image, np.float32) + slope[..., None] * tint
+    pixels += random.uniform(4, 26) * (noise / np.float32(127.5) - 1)
+    return Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
