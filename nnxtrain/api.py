@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from nnxtrain.errors import InputError, nearest
+from nnxtrain.errors import InputError
 
 
 def fit(
@@ -33,7 +33,7 @@ def fit(
     """
     directory, rest = take("run", overrides)
     if directory is not None:
-        run_dir = run_directory(directory)
+        run_dir = find_run(directory)
         return _training().resume(run_dir, overrides=rest, packages=tuple(packages))
 
     from nnxtrain.config.checks import check
@@ -69,10 +69,22 @@ def evaluate(
     Raises:
         InputError: no such run, split or checkpoint.
     """
-    directory = newest_run(runs_dir) if run is None else run_directory(run)
+    directory = find_run(run, runs_dir)
     from nnxtrain.training.evaluate import evaluate as evaluate_run
 
     return evaluate_run(directory, split=split, checkpoint=checkpoint, packages=tuple(packages))
+
+
+def find_run(run: str | Path | None, runs_dir: str | Path = "runs") -> Path:
+    """Return the directory of a run; for None, of the newest one under ``runs_dir``.
+
+    Raises:
+        InputError: there is none; the message names the nearest.
+    """
+    from nnxtrain.training.run_directory import RunDirectory
+
+    found = RunDirectory.newest(runs_dir) if run is None else RunDirectory.open(run)
+    return found.path
 
 
 def _training() -> Any:
@@ -90,39 +102,3 @@ def take(name: str, overrides: Sequence[str]) -> tuple[str | None, list[str]]:
         raise InputError(f"{name}= is empty; give {name}=VALUE")
     rest = [text for text in overrides if not text.startswith(f"{name}=")]
     return (values[-1] if values else None), rest
-
-
-def run_directory(path: str | Path) -> Path:
-    """Return ``path`` if it is a run directory.
-
-    Raises:
-        InputError: it is not; the message names the nearest that is.
-    """
-    directory = Path(path)
-    if _is_run(directory):
-        return directory
-    parent = directory.parent
-    known = [str(run) for run in _runs(parent)] if parent.is_dir() else []
-    what = "is not a run directory (no config.yaml in it)" if directory.exists() else "not found"
-    raise InputError(f"run={path}: {what}{nearest(str(directory), known)}")
-
-
-def newest_run(runs_dir: str | Path) -> Path:
-    """Return the run directory that was made last.
-
-    Raises:
-        InputError: there is none.
-    """
-    if not (runs := _runs(Path(runs_dir))):
-        raise InputError(f"no run in {runs_dir}; train one with 'nnxtrain fit', or give run=DIR")
-    return max(runs, key=lambda run: ((run / "config.yaml").stat().st_mtime_ns, run.name))
-
-
-def _runs(runs_dir: Path) -> list[Path]:
-    return sorted(run for run in runs_dir.glob("*") if _is_run(run))
-
-
-def _is_run(directory: Path) -> bool:
-    from nnxtrain.config.saved import CONFIG_FILE
-
-    return (directory / CONFIG_FILE).is_file()

@@ -21,11 +21,19 @@ class DataList(Command):
     config_dir: tuple[str, ...] = flag("look here first; repeatable", (), metavar="DIR")
 
     def __call__(self) -> int:
-        from nnxtrain.config.tree import describe, list_options
+        from nnxtrain.config.tree import describe, list_options, search_dirs, setting
+        from nnxtrain.data.registry import known_sets
 
-        names = list_options("data", self.config_dir)
-        rows = [(name, describe(f"data/{name}", self.config_dir)) for name in names]
-        print_table(["data set", "what it is"], rows)
+        prepared = {row.name: row.prepared for row in known_sets()}
+        dirs = search_dirs(self.config_dir)
+        rows = []
+        for option in list_options("data", self.config_dir):
+            # An option may be part of a set (cifar5 of cifar10); a user's may be none of ours.
+            source = setting(f"data/{option}", "name", dirs)
+            folder = prepared.get(source)
+            state = "prepared" if folder else "not prepared" if source in prepared else ""
+            rows.append((option, state, describe(f"data/{option}", self.config_dir)))
+        print_table(["data set", "here", "what it is"], rows)
         return 0
 
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from nnxtrain.cli.arguments import Command, argument, flag
 from nnxtrain.cli.packages import open_packages
-from nnxtrain.cli.table import print_table
 from nnxtrain.errors import InputError
 
 
@@ -37,15 +36,15 @@ class Eval(Command):
         from nnxtrain import api
 
         open_packages(self.package)
-        directory = (
-            api.newest_run(self.runs_dir) if self.run is None else api.run_directory(self.run)
-        )
+        directory = api.find_run(self.run, self.runs_dir)
         which = _checkpoint(self.checkpoint)
         metrics = api.evaluate(directory, split=self.split, checkpoint=which, packages=self.package)
         if self.json:
-            print(json.dumps({"run": str(directory), "split": self.split, **metrics}))
-        else:
-            print_table(["metric", self.split], metrics.items(), title=str(directory))
+            print(json.dumps({"run": str(directory), **metrics}))
+            return 0
+        from nnxtrain.training.results_table import print_results
+
+        print_results([metrics], title=str(directory))
         return 0
 
 

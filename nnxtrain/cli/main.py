@@ -18,7 +18,7 @@ from nnxtrain.errors import InputError, Interrupted, NnxtrainError, nearest
 VERBS = {
     "fit": ("fit", "Fit", "train a model, resume a run, or sweep over values"),
     "eval": ("eval", "Eval", "evaluate a run on the test split"),
-    "data list": ("data", "DataList", "list the data sets"),
+    "data list": ("data", "DataList", "list the data sets and which are prepared"),
     "data prepare": ("data", "DataPrepare", "download and prepare a data set"),
     "config show": ("config", "ConfigShow", "print a composed configuration, run nothing"),
     "config list": ("config", "ConfigList", "list the config groups and their options"),

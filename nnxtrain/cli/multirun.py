@@ -76,18 +76,17 @@ def sweep(
     """
     from hydra._internal.hydra import Hydra
 
-    from nnxtrain.config.composition import compose
     from nnxtrain.config.sweep import check_trials, expand
     from nnxtrain.config.tree import PRIMARY, config_loader, search_dirs
 
     loader = config_loader(config_dirs)
     trials = expand(overrides, config_dirs, loader)
-    check_trials(trials, config_dirs, packages)
+    first, *_ = check_trials(trials, config_dirs, packages)
     # The folders found now, absolute: a trial may start in another directory or environment.
     folders = tuple(map(str, search_dirs(config_dirs)))
     hydra_overrides = _for_hydra(overrides, config_dirs, loader)
 
-    directory = new_directory(Path(compose(trials[0], config_dirs).runs_dir) / "sweeps")
+    directory = new_directory(Path(first.config.runs_dir) / "sweeps")
     given = [*hydra_overrides, "hydra.mode=MULTIRUN", f"hydra.sweep.dir={_quoted(directory)}"]
     task = Trial(folders, tuple(packages), tuple(command))
     hydra = Hydra("nnxtrain", loader)

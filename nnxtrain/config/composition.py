@@ -17,7 +17,7 @@ from typing import Any
 from nnxtrain.config.overrides import open_nodes, override_of
 from nnxtrain.config.schema import SECTIONS, Config, Mode, keys
 from nnxtrain.config.translate import readable_errors
-from nnxtrain.config.tree import PRIMARY, config_loader, mentions, option_file, search_dirs
+from nnxtrain.config.tree import PRIMARY, config_loader, option_file, search_dirs, setting
 from nnxtrain.errors import InputError, nearest
 
 
@@ -35,11 +35,10 @@ class Composition:
         if override := override_of(key, self.overrides):
             return f"override {override!r}"
         group = key.partition(".")[0]
-        for name in ("config", group):  # a recipe's values win over the group's option
-            file = option_file(f"{name}/{self.choices.get(name)}", self.dirs)
-            if file and (name == group or mentions(file, key)):
-                return str(file)
-        return ""
+        recipe = f"config/{self.choices.get('config')}"  # its values win over the option's
+        option = f"{group}/{self.choices.get(group)}"
+        name = recipe if setting(recipe, key, self.dirs) is not None else option
+        return str(option_file(name, self.dirs) or "")
 
 
 def compose(overrides: Sequence[str] = (), config_dirs: Sequence[str | Path] = ()) -> Config:

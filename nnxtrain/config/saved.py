@@ -27,9 +27,17 @@ log = logging.getLogger(__name__)
 
 def to_yaml(config: Config) -> str:
     """Return a configuration as YAML text that ``load`` reads back to an equal one."""
-    from omegaconf import OmegaConf
+    import yaml
+    from omegaconf._utils import get_omega_conf_dumper  # quotes what its loader takes for a number
 
-    return OmegaConf.to_yaml(OmegaConf.create(_escaped(to_container(config))))
+    container = _escaped(to_container(config))
+    # Written as they are, Unicode's line breaks come back as blanks; escape everything then.
+    readable = not re.search("[\x85\u2028\u2029\ufeff]", "".join(_strings(container)))
+    return str(
+        yaml.dump(
+            container, Dumper=get_omega_conf_dumper(), sort_keys=False, allow_unicode=readable
+        )
+    )
 
 
 def save(config: Config, path: str | Path) -> None:
@@ -127,3 +135,14 @@ def _escaped(value: Any) -> Any:
     if isinstance(value, list):
         return [_escaped(item) for item in value]
     return value
+
+
+def _strings(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from (*_strings(key), *_strings(item))
+    elif isinstance(value, list):
+        for item in value:
+            yield from _strings(item)
+    elif isinstance(value, str):
+        yield value

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from nnxtrain.config.checks import check
-from nnxtrain.config.composition import compose_with_origins
+from nnxtrain.config.composition import Composition, compose_with_origins
 from nnxtrain.config.overrides import as_typed, open_nodes
 from nnxtrain.config.translate import readable_errors
 from nnxtrain.config.tree import PRIMARY, config_loader, search_dirs
@@ -52,20 +52,23 @@ def check_trials(
     trials: Sequence[Sequence[str]],
     config_dirs: Sequence[str | Path] = (),
     packages: Sequence[str] = (),
-) -> None:
-    """Compose and check every trial before the first one starts.
+) -> list[Composition]:
+    """Compose and check every trial before the first one starts, and return what was composed.
 
     Raises:
         InputError: the first trial that cannot run, with its overrides.
     """
     loader = config_loader(config_dirs)
+    compositions = []
     for number, trial in enumerate(trials, 1):
         try:
             composition = compose_with_origins(trial, config_dirs, loader)
             check(composition.config, packages=packages, where=composition.where)
+            compositions.append(composition)
         except InputError as error:
             label = f"trial {number} of {len(trials)} ({' '.join(trial)})"
             raise InputError(f"{label}: {error}" if len(trials) > 1 else str(error)) from error
+    return compositions
 
 
 def _declared(master: Any) -> dict[str, Any]:

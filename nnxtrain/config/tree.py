@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nnxtrain.errors import InputError, RunError, nearest
 
@@ -110,14 +110,22 @@ def option_file(name: str, dirs: Sequence[Path]) -> Path | None:
     return None
 
 
-def mentions(file: Path, key: str) -> bool:
-    """Return whether a configuration file, taken by itself, sets a dotted key."""
+def setting(name: str, key: str, dirs: Sequence[Path]) -> Any:
+    """Return what a configuration file (``group/option``), taken by itself, sets a key to.
+
+    Where there is no such file or key, None; interpolations are not resolved.
+    """
     from omegaconf import OmegaConf
 
+    if (file := option_file(name, dirs)) is None:
+        return None
     try:
-        return OmegaConf.select(OmegaConf.load(file), key.partition("[")[0]) is not None
-    except Exception:  # only the wording of another error hangs on it
-        return False
+        found: Any = OmegaConf.to_container(OmegaConf.load(file), resolve=False)
+        for part in key.partition("[")[0].split("."):
+            found = found[part]
+    except Exception:  # composing tells what is wrong with the file
+        return None
+    return found
 
 
 def describe(name: str, config_dirs: Sequence[str | Path] = ()) -> str:

@@ -28,11 +28,12 @@ def test_list(flags, capsys):
     assert "Adam (Kingma and Ba, 2015)." in capsys.readouterr().out
 
 
-def test_data_list(flags, capsys):
+def test_data_list(flags, capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("NNXTRAIN_DATA_DIR", str(tmp_path))
     assert main(["data", "list", *flags[:2]]) == 0
     out = capsys.readouterr().out
     assert all(name in out for name in list_options("data", [flags[1]]))
-    assert "A stand-in for shapes5." in out
+    assert "shapes5        not prepared  A stand-in for shapes5." in out
 
 
 def test_data_prepare(flags, capsys):

@@ -125,9 +125,3 @@ def test_submitit(nnxtrain, flags, tmp_path):
     assert any(line.startswith("error: trial name=lost: its process ended early") for line in lines)
     assert len(lines) == 2, lines
     assert [path.name for path in tmp_path.iterdir()] == ["runs"], "no litter"
-
-
-def test_submitit_all_good(nnxtrain, flags):
-    done = nnxtrain("fit", "-m", "seed=1,2", "hydra/launcher=submitit_local", *flags)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert len(runs()) == 2

@@ -11,7 +11,23 @@ from nnxtrain.config.saved import read
 from nnxtrain.errors import InputError
 
 texts = st.text(st.characters(blacklist_categories=("Cs",)), max_size=12) | st.sampled_from(
-    ["1e-3", "null", "yes", "${oc.env:HOME}", "\\${x}", "\\\\${x}", "$", "${", "a: b", "# x", "0x1"]
+    [
+        "1e-3",
+        "null",
+        "yes",
+        "${oc.env:HOME}",
+        "\\${x}",
+        "\\\\${x}",
+        "$",
+        "${",
+        "a: b",
+        "# x",
+        "0x1",
+        "\x85",
+        "a\u2028b",
+        "\ufeff",
+        "ä",
+    ]
 )
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | texts,
@@ -40,7 +56,7 @@ configs = st.builds(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(config=configs)
 def test_round_trip(config, tmp_path_factory):
     path = tmp_path_factory.getbasetemp() / "config.yaml"

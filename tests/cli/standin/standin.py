@@ -1,7 +1,6 @@
 """In place of training: leaves a run directory at once. What it does hangs on the run's name."""
 
 import os
-import uuid
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,8 @@ class Run:
 
 
 def fit(config, *, command, overrides, packages):
-    from nnxtrain.config import save
+    from nnxtrain.config import to_yaml
+    from nnxtrain.training.run_directory import RunDirectory
 
     calls.append({"command": command, "overrides": overrides, "packages": packages})
     match config.name:
@@ -32,10 +32,15 @@ def fit(config, *, command, overrides, packages):
             raise Interrupted("stopped at step 7; resume with: nnxtrain fit run=DIR")
         case "pipe":
             raise BrokenPipeError
-    directory = Path(config.runs_dir) / f"{config.name}-{uuid.uuid4().hex[:8]}"
-    directory.mkdir(parents=True)
-    save(config, directory / "config.yaml")
-    return Run(directory, {"accuracy": 0.5 + config.seed / 100, "steps": 10})
+    run = RunDirectory.create(
+        config.runs_dir,
+        config.name,
+        config=to_yaml(config),
+        command=command,
+        overrides=overrides,
+        devices=[],
+    )
+    return Run(run.path, {"accuracy": 0.5 + config.seed / 100, "steps": 10})
 
 
 def resume(run_dir, *, overrides, packages):
@@ -46,4 +51,4 @@ def resume(run_dir, *, overrides, packages):
 
 
 def evaluate(run_dir, *, split, checkpoint, packages):
-    return {"checkpoint": checkpoint, "step": 500, "loss": 0.25, "accuracy": 0.9125}
+    return {"split": split, "checkpoint": checkpoint, "step": 500, "loss": 0.25, "accuracy": 0.9125}
