@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -11,7 +12,7 @@ from nnxtrain import nnx
 
 
 class LeNet(nnx.Module):
-    """Convolution, ReLU and 2×2 max-pooling for each entry of ``channels``; then dense layers.
+    """Convolution, ReLU and 2x2 max-pooling for each entry of ``channels``; then dense layers.
 
     Args:
       num_classes: size of the output.
@@ -47,10 +48,11 @@ class LeNet(nnx.Module):
             )
         sizes = [depth, *channels]
         self.convs = [
-            nnx.Conv(i, o, kernel_size=tuple(kernel_size), rngs=rngs) for i, o in zip(sizes, sizes[1:])
+            nnx.Conv(i, o, kernel_size=tuple(kernel_size), rngs=rngs)
+            for i, o in itertools.pairwise(sizes)
         ]
         sizes = [math.prod((height // shrink, width // shrink, sizes[-1])), *hidden, num_classes]
-        self.linears = [nnx.Linear(i, o, rngs=rngs) for i, o in zip(sizes, sizes[1:])]
+        self.linears = [nnx.Linear(i, o, rngs=rngs) for i, o in itertools.pairwise(sizes)]
 
     def __call__(self, x: jax.Array) -> jax.Array:
         for conv in self.convs:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -33,7 +34,7 @@ class MLP(nnx.Module):
         rngs: nnx.Rngs,
     ):
         sizes = [math.prod(input_shape), *hidden, num_classes]
-        self.linears = [nnx.Linear(i, o, rngs=rngs) for i, o in zip(sizes, sizes[1:])]
+        self.linears = [nnx.Linear(i, o, rngs=rngs) for i, o in itertools.pairwise(sizes)]
         self.dropout = nnx.Dropout(dropout_rate, rngs=rngs)
 
     def __call__(self, x: jax.Array) -> jax.Array:

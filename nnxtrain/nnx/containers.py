@@ -9,7 +9,7 @@ from typing import Any
 from nnxtrain.nnx.module import ABSENT, Module, tracked
 
 
-class List(Module, MutableSequence):  # type: ignore[misc]
+class List(Module, MutableSequence):
     """A list whose items are part of the graph. A plain list assigned to an attribute becomes one.
 
     >>> layers = List([1, 2]); layers.append(3); layers[0] = 5; list(layers), len(layers)
@@ -17,6 +17,7 @@ class List(Module, MutableSequence):  # type: ignore[misc]
     """
 
     __slots__ = ("_items",)
+    _items: list[Any]
 
     def __init__(self, it: Iterable[Any] | None = None):
         object.__setattr__(self, "_items", [tracked(v) for v in it or ()])
@@ -77,7 +78,7 @@ class List(Module, MutableSequence):  # type: ignore[misc]
     __init_subclass__ = Module.__init_subclass__
 
 
-class Dict(Module, MutableMapping):  # type: ignore[misc]
+class Dict(Module, MutableMapping):
     """A dict whose values are part of the graph, in the order of insertion; string keys are attributes too.
 
     >>> d = Dict(a=1); d["b"] = 2; d.a, dict(d)
@@ -85,6 +86,7 @@ class Dict(Module, MutableMapping):  # type: ignore[misc]
     """
 
     __slots__ = ("_items",)
+    _items: dict[Any, Any]
 
     def __init__(self, *args: Any, **kwargs: Any):
         items = dict(*args, **kwargs)
@@ -151,7 +153,9 @@ class Sequential(Module):
         output: Any = None
         for index, layer in enumerate(self.layers):
             if not callable(layer):
-                raise TypeError(f"Sequential.layers[{index}] is a {type(layer).__name__}, which cannot be called")
+                raise TypeError(
+                    f"Sequential.layers[{index}] is a {type(layer).__name__}, which cannot be called"
+                )
             if index > 0:
                 if isinstance(output, tuple):
                     args, kwargs = output, {}

@@ -40,7 +40,9 @@ def _format(obj: Any, indent: str, above: set[int]) -> str:
             text = _format(value, indent + "  ", above | {id(obj)})
         elif isinstance(value, jax.Array):
             text = _describe(value)
-        elif isinstance(value, int | float | str | bool) or (isinstance(value, tuple) and value and type(value[0]) is int):
+        elif isinstance(value, int | float | str | bool) or (
+            isinstance(value, tuple) and value and type(value[0]) is int
+        ):
             text = repr(value)
         else:
             continue
@@ -64,7 +66,11 @@ def _summary(obj: Any) -> str:
             kind = "RngState" if type(leaf).__name__.startswith("Rng") else type(leaf).__name__
             count, size = totals.get(kind, (0, 0))
             totals[kind] = (count + value.size, size + value.size * value.dtype.itemsize)
-    return " # " + ", ".join(f"{k}: {n:,} ({format_bytes(b)})" for k, (n, b) in totals.items()) if totals else ""
+    return (
+        " # " + ", ".join(f"{k}: {n:,} ({format_bytes(b)})" for k, (n, b) in totals.items())
+        if totals
+        else ""
+    )
 
 
 def format_bytes(size: float) -> str:

@@ -82,7 +82,7 @@ class PathIn(_Filter):
         return path in self.paths
 
 
-class Any_(_Filter):
+class AnyOf(_Filter):
     """Matches what any of the filters matches."""
 
     def __init__(self, *filters: Any):
@@ -128,13 +128,18 @@ def to_predicate(filter: Any) -> Predicate:
     if isinstance(filter, type):
         return OfType(filter)
     if isinstance(filter, list | tuple):
-        return Any_(*filter)
+        return AnyOf(*filter)
     if callable(filter):
         return filter
-    raise TypeError(f"{filter!r} is no filter; give a Variable type, a tag, ..., None, a list of filters or a function (path, value) -> bool")
+    raise TypeError(
+        f"{filter!r} is no filter; give a Variable type, a tag, ..., None, a list of filters, "
+        "or a function (path, value) -> bool"
+    )
 
 
-def split_by(items: Sequence[tuple[Path, Any]], filters: Sequence[Any], *, exhaustive: bool) -> list[list[tuple[Path, Any]]]:
+def split_by(
+    items: Sequence[tuple[Path, Any]], filters: Sequence[Any], *, exhaustive: bool
+) -> list[list[tuple[Path, Any]]]:
     """Sort ``items`` into one list for each filter; the first filter that matches takes the item.
 
     Raises:
@@ -142,7 +147,9 @@ def split_by(items: Sequence[tuple[Path, Any]], filters: Sequence[Any], *, exhau
     """
     for early, filter in enumerate(filters[:-1]):
         if filter is ... or filter is True:
-            raise ValueError(f"`...` may only stand last, but it is filter {early + 1} of {len(filters)}")
+            raise ValueError(
+                f"`...` may only stand last, but it is filter {early + 1} of {len(filters)}"
+            )
     predicates = [to_predicate(f) for f in filters]
     groups: list[list[tuple[Path, Any]]] = [[] for _ in predicates]
     for path, value in items:

@@ -32,7 +32,9 @@ def _snapshot(structure: Structure) -> list[tuple[Path, Any]]:
     ]
 
 
-def _states(flat: list[tuple[Path, Any]], filters: tuple[Any, ...], *, exhaustive: bool) -> tuple[State, ...]:
+def _states(
+    flat: list[tuple[Path, Any]], filters: tuple[Any, ...], *, exhaustive: bool
+) -> tuple[State, ...]:
     if not filters:
         return (from_flat_state(flat),)
     return tuple(from_flat_state(group) for group in split_by(flat, filters, exhaustive=exhaustive))
@@ -88,7 +90,11 @@ def state(node: Any, *filters: Any) -> Any:
 def variables(node: Any, *filters: Any) -> Any:
     """Like :func:`state`, with the live Variables themselves in place of copies."""
     structure = _structure(node)
-    flat = [(p, leaf) for p, leaf in zip(structure.graphdef.paths, structure.leaves) if isinstance(leaf, Variable)]
+    flat = [
+        (p, leaf)
+        for p, leaf in zip(structure.graphdef.paths, structure.leaves)
+        if isinstance(leaf, Variable)
+    ]
     states = _states(flat, filters, exhaustive=False)
     return states[0] if len(states) == 1 else states
 
@@ -161,7 +167,10 @@ def pop(node: Any, *filters: Any) -> Any:
 
 def as_abstract(tree: Any) -> Any:
     """Replace every array by its ``jax.ShapeDtypeStruct`` (with its sharding)."""
-    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=getattr(x, "sharding", None)), tree)
+    return jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=getattr(x, "sharding", None)),
+        tree,
+    )
 
 
 def recursive_map(f: Callable[[Path, Any], Any], node: Any) -> Any:
@@ -189,7 +198,11 @@ def find_duplicates(node: Any, *, only: Any = ...) -> list[list[Path]]:
         kept.append(value)
         if predicate(path, value):
             found.setdefault(id(value), []).append(path)
-        if isinstance(value, Object) and id(value) not in above and len(found.get(id(value), ())) <= 1:
+        if (
+            isinstance(value, Object)
+            and id(value) not in above
+            and len(found.get(id(value), ())) <= 1
+        ):
             for key, child in value._graph_items():
                 visit(child, (*path, key), above | {id(value)})
 

@@ -132,36 +132,49 @@ class GraphDef:
         Returns:
           all nodes by number; the root is number 0.
         """
-        made: list[Any] = [None] * len(self.nodes)
-        for number, node in (known or {}).items():
-            made[number] = node
-        value_of = dict(zip(self.leaf_nodes, leaves))
-
-        def make(number: int) -> Any:
-            if made[number] is not None:
-                return made[number]
-            node = self.nodes[number]
-            if isinstance(node, VariableDef):
-                made[number] = _make_variable(node, value_of[number])
-            elif isinstance(node, ArrayDef):
-                made[number] = value_of[number]
-            elif isinstance(node, ObjectDef):
-                made[number] = obj = new_object(node.type)  # before its attributes: they may refer back to it
-                obj._graph_assign(self._attributes_of(number, make))
-            else:
-                children = [value for _, value in self._attributes_of(number, make)]
-                made[number] = node.build.value(children)
-            return made[number]
-
+        builder = _Builder(self, leaves, known or {})
         for number in range(len(self.nodes)):
-            make(number)
+            builder.make(number)
+        made = builder.made
         for number, node in enumerate(self.nodes):
-            if isinstance(node, ObjectDef) and node.link is not None and number not in (known or ()):
+            if (
+                isinstance(node, ObjectDef)
+                and node.link is not None
+                and number not in (known or ())
+            ):
                 object.__setattr__(made[number], "_link", made[node.link])
         return made
 
-    def _attributes_of(self, number: int, make: Callable[[int], Any]) -> list[tuple[Any, Any]]:
-        return [(key, make(ref) if type(ref) is int else ref.value) for key, ref in self.attributes[number]]
+
+class _Builder:
+    """The nodes made so far, by number. (A class: functions that call themselves would keep the nodes alive in a cycle.)"""
+
+    def __init__(self, graphdef: GraphDef, leaves: Sequence[Any], known: dict[int, Any]):
+        self.graphdef = graphdef
+        self.made: list[Any] = [known.get(number) for number in range(len(graphdef.nodes))]
+        self.value_of = dict(zip(graphdef.leaf_nodes, leaves))
+
+    def make(self, number: int) -> Any:
+        if self.made[number] is not None:
+            return self.made[number]
+        node = self.graphdef.nodes[number]
+        if isinstance(node, VariableDef):
+            self.made[number] = variable = _make_variable(node, self.value_of[number])
+            object.__setattr__(variable, "_path", self.graphdef.node_paths[number])
+        elif isinstance(node, ArrayDef):
+            self.made[number] = self.value_of[number]
+        elif isinstance(node, ObjectDef):
+            self.made[number] = obj = new_object(
+                node.type
+            )  # before its attributes: they may refer back to it
+            obj._graph_assign(self.attributes_of(number))
+        else:
+            self.made[number] = node.build.value([value for _, value in self.attributes_of(number)])
+        return self.made[number]
+
+    def attributes_of(self, number: int) -> list[tuple[Any, Any]]:
+        attributes = self.graphdef.attributes[number]
+        return [(key, self.make(ref) if type(ref) is int else ref.value) for key, ref in attributes]
 
 
 jax.tree_util.register_static(GraphDef)
@@ -221,9 +234,21 @@ class Structure:
       nodes: node number -> container or Variable (only while ``keep_nodes``; it would keep the roots alive).
     """
 
-    __slots__ = ("_epoch", "_plain", "_versions", "containers", "graphdef", "leaves", "nodes", "roots", "targets")
+    __slots__ = (
+        "_epoch",
+        "_plain",
+        "_versions",
+        "containers",
+        "graphdef",
+        "leaves",
+        "nodes",
+        "roots",
+        "targets",
+    )
 
-    def __init__(self, graphdef: GraphDef, nodes: list[Any], leaves: list[Leaf], roots: tuple[Any, ...]):
+    def __init__(
+        self, graphdef: GraphDef, nodes: list[Any], leaves: list[Leaf], roots: tuple[Any, ...]
+    ):
         self.graphdef = graphdef
         self.leaves = leaves
         self.nodes: list[Any] = nodes
@@ -267,64 +292,71 @@ class Structure:
 _version = operator.attrgetter("_version")
 
 
-def walk(root: Any, known: dict[int, int] | None = None) -> Structure:
-    """Walk a graph and return its structure. ``root`` is an Object, a Variable or a tuple of them.
+def walk(root: Any) -> Structure:
+    """Walk a graph and return its structure. ``root`` is an Object, a Variable or a pytree of them."""
+    walker = _Walker()
+    walker.visit(root, (), None, None)
+    for number in walker.linked:
+        target = walker.numbers.get(id(walker.nodes[number]._link))
+        walker.definitions[number] = ObjectDef(walker.definitions[number].type, target)
+    graphdef = GraphDef(tuple(walker.definitions), tuple(walker.attributes), len(walker.leaves))
+    graphdef = _interned.setdefault(graphdef, graphdef)
+    return Structure(
+        graphdef, walker.nodes, walker.leaves, root if isinstance(root, tuple) else (root,)
+    )
 
-    Raises:
-      StructureError: a mutable container is reached through two different parents of an immutable one, or similar.
-    """
-    nodes: list[Any] = []
-    definitions: list[Any] = []
-    attributes: list[tuple] = []
-    leaves: list[Leaf] = []
-    numbers: dict[int, int] = {}
-    links: list[int] = []
 
-    def add(value: Any, definition: Any) -> int:
-        number = len(nodes)
-        numbers[id(value)] = number
-        nodes.append(value)
-        definitions.append(definition)
-        attributes.append(())
-        return number
+class _Walker:
+    """What a walk has seen so far; nodes are numbered in the order of the first visit."""
 
-    def visit(value: Any, path: Path, owner: Object | None, key: Any) -> int | Static:
+    def __init__(self) -> None:
+        self.nodes: list[Any] = []
+        self.definitions: list[Any] = []
+        self.attributes: list[tuple] = []
+        self.leaves: list[Leaf] = []
+        self.numbers: dict[int, int] = {}
+        self.linked: list[int] = []
+
+    def add(self, value: Any, definition: Any) -> int:
+        self.nodes.append(value)
+        self.definitions.append(definition)
+        self.attributes.append(())
+        return len(self.nodes) - 1
+
+    def visit(self, value: Any, path: Path, owner: Object | None, key: Any) -> int | Static:
+        """Number a value and what is below it; ``owner`` is the container that holds it under ``key``."""
+        number = self.numbers.get(id(value))
+        if number is not None:
+            return number
         if isinstance(value, Variable):
-            if id(value) in numbers:
-                return numbers[id(value)]
             if value._path is None:
                 object.__setattr__(value, "_path", path)
-            leaves.append(value)
-            return add(value, VariableDef(type(value), Static(value._metadata), value._frozen))
-        if isinstance(value, Object):
-            if id(value) in numbers:
-                return numbers[id(value)]
-            number = add(value, ObjectDef(type(value), None))
+            self.leaves.append(value)
+            number = self.add(
+                value, VariableDef(type(value), Static(value._metadata), value._frozen)
+            )
+            self.numbers[id(value)] = number
+        elif isinstance(value, Object):
+            number = self.numbers[id(value)] = self.add(value, ObjectDef(type(value), None))
             if value._link is not None:
-                links.append(number)
-            items = value._graph_items()
-            attributes[number] = tuple([(k, visit(v, (*path, k), value, k)) for k, v in items])
-            return number
-        if is_array(value):
-            leaves.append(ArraySlot(owner, key) if owner is not None else FixedArray(value))
-            number = len(nodes)
-            nodes.append(value)
-            definitions.append(ArrayDef())
-            attributes.append(())
-            return number
-        if not holds_data(value):
+                self.linked.append(number)
+            self.attributes[number] = tuple(
+                [(k, self.visit(v, (*path, k), value, k)) for k, v in value._graph_items()]
+            )
+        elif is_array(
+            value
+        ):  # without an identity: two attributes that hold one array are two leaves
+            self.leaves.append(ArraySlot(owner, key) if owner is not None else FixedArray(value))
+            number = self.add(value, ArrayDef())
+        elif holds_data(value):
+            items, build = _open(value)
+            number = self.add(value, PytreeDef(build))
+            self.attributes[number] = tuple(
+                [(k, self.visit(v, (*path, k), None, k)) for k, v in items]
+            )
+        else:
             return Static(value)
-        items, build = _open(value)
-        number = add(value, PytreeDef(build))
-        attributes[number] = tuple([(k, visit(v, (*path, k), None, k)) for k, v in items])
         return number
-
-    visit(root, (), None, None)
-    for number in links:
-        definitions[number] = ObjectDef(definitions[number].type, numbers.get(id(nodes[number]._link)))
-    graphdef = GraphDef(tuple(definitions), tuple(attributes), len(leaves))
-    graphdef = _interned.setdefault(graphdef, graphdef)
-    return Structure(graphdef, nodes, leaves, root if isinstance(root, tuple) else (root,))
 
 
 _SCALARS = frozenset({int, float, complex, bool, str, bytes, type(None), type})
@@ -349,10 +381,14 @@ def _open(value: Any) -> Any:
         return parts, Static(partial(_build_partial, value.func))
     if isinstance(value, GraphDef):
         return None
-    children, treedef = jax.tree_util.tree_flatten_with_path(value, is_leaf=lambda v: v is not value)
+    children, treedef = jax.tree_util.tree_flatten_with_path(
+        value, is_leaf=lambda v: v is not value
+    )
     if jax.tree_util.treedef_is_leaf(treedef):
         return None
-    return [(_path_key(path), child) for path, child in children], Static(partial(jax.tree_util.tree_unflatten, treedef))
+    return [(_path_key(path), child) for path, child in children], Static(
+        partial(jax.tree_util.tree_unflatten, treedef)
+    )
 
 
 def _build_method(function: Callable, children: list[Any]) -> Any:

@@ -38,7 +38,9 @@ def _weights(values: jax.Array, mask: Any) -> jax.Array:
     if mask is None:
         return jnp.ones(values.shape, jnp.float32)
     mask = jnp.asarray(mask, jnp.float32)
-    return jnp.broadcast_to(mask.reshape(mask.shape + (1,) * (values.ndim - mask.ndim)), values.shape)
+    return jnp.broadcast_to(
+        mask.reshape(mask.shape + (1,) * (values.ndim - mask.ndim)), values.shape
+    )
 
 
 class Average(Metric):
@@ -64,10 +66,14 @@ class Average(Metric):
 
     def update(self, *, mask: Any = None, **kwargs: Any) -> None:
         if self.argname not in kwargs:
-            raise TypeError(f"{type(self).__name__}.update needs {self.argname}=; it got {', '.join(kwargs) or 'nothing'}")
+            raise TypeError(
+                f"{type(self).__name__}.update needs {self.argname}=; it got {', '.join(kwargs) or 'nothing'}"
+            )
         values = jnp.asarray(kwargs[self.argname], jnp.float32)
         weights = _weights(values, mask)
-        self.total.value += jnp.where(weights > 0, values * weights, 0.0).sum()  # a masked NaN must not count
+        self.total.value += jnp.where(
+            weights > 0, values * weights, 0.0
+        ).sum()  # a masked NaN must not count
         self.count.value += weights.sum()
 
     def compute(self) -> jax.Array:
@@ -133,7 +139,9 @@ class Welford(Metric):
 
     def update(self, **kwargs: Any) -> None:
         if self.argname not in kwargs:
-            raise TypeError(f"Welford.update needs {self.argname}=; it got {', '.join(kwargs) or 'nothing'}")
+            raise TypeError(
+                f"Welford.update needs {self.argname}=; it got {', '.join(kwargs) or 'nothing'}"
+            )
         values = jnp.asarray(kwargs[self.argname], jnp.float32)
         count, old = values.size, self.count.value
         delta = values.mean() - self.mean.value
@@ -152,7 +160,9 @@ class MultiMetric(Metric):
     def __init__(self, **metrics: Metric):
         for name, metric in metrics.items():
             if name in ("reset", "update", "compute", "split"):
-                raise ValueError(f"a metric cannot be called {name!r}: MultiMetric has a method of that name")
+                raise ValueError(
+                    f"a metric cannot be called {name!r}: MultiMetric has a method of that name"
+                )
             setattr(self, name, metric)
 
     def _metrics(self) -> dict[str, Metric]:

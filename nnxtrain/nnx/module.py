@@ -33,7 +33,9 @@ class Object:
     _version: int
     _trace: Any
     _structure: Structure | None
-    _link: Object | None  # an object this one knows of, which is not part of its graph (an optimizer's model)
+    _link: (
+        Object | None
+    )  # an object this one knows of, which is not part of its graph (an optimizer's model)
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         return new_object(cls)
@@ -71,7 +73,11 @@ class Object:
             self._version += 1
 
     def _check_write(self, key: Any) -> None:
-        if self._trace is trace.EAGER and trace.thread.level is None and trace.current_trace() is trace.EAGER:
+        if (
+            self._trace is trace.EAGER
+            and trace.thread.level is None
+            and trace.current_trace() is trace.EAGER
+        ):
             return
         if self._trace != trace.current_trace():
             raise TraceError(trace.foreign_object_message(type(self).__name__, str(key)))
@@ -106,7 +112,7 @@ _set = object.__setattr__
 
 def new_object(cls: type) -> Any:
     """Make an empty Object of a class, without ``__init__``."""
-    obj = object.__new__(cls)
+    obj: Any = object.__new__(cls)
     _set(obj, "_version", 0)
     _set(obj, "_trace", trace.current_trace())
     _set(obj, "_structure", None)
@@ -163,7 +169,9 @@ class Module(Object):
         """Yield (name, module) for the modules that are attributes of this one."""
         return ((key, value) for key, value in self._graph_items() if isinstance(value, Module))
 
-    def set_attributes(self, *filters: Any, raise_if_not_found: bool = True, **attributes: Any) -> None:
+    def set_attributes(
+        self, *filters: Any, raise_if_not_found: bool = True, **attributes: Any
+    ) -> None:
         """Set attributes on every module below (and this one) that has them already.
 
         Args:
@@ -179,7 +187,9 @@ class Module(Object):
                         missing.discard(name)
                         setattr(module, name, value)
         if missing and raise_if_not_found:
-            raise ValueError(f"no module of {type(self).__name__} has the attribute(s) {', '.join(sorted(missing))}")
+            raise ValueError(
+                f"no module of {type(self).__name__} has the attribute(s) {', '.join(sorted(missing))}"
+            )
 
     def train(self, **attributes: Any) -> None:
         """Set all layers to training: ``deterministic=False``, ``use_running_average=False``."""

@@ -70,7 +70,9 @@ class Optimizer(Module):
         targets = _params(model, self.wrt)
         params = _pure(targets)
         tx = optax.with_extra_args_support(self.tx)
-        updates, new_state = tx.update(self._pure_gradients(grads, targets), _unboxed(self.opt_state), params, **kwargs)
+        updates, new_state = tx.update(
+            self._pure_gradients(grads, targets), _unboxed(self.opt_state), params, **kwargs
+        )
         new_params = dict(to_flat_state(optax.apply_updates(params, updates)))
         for path, variable in targets:
             variable.set_value(new_params[path])
@@ -82,7 +84,10 @@ class Optimizer(Module):
         flat = _params(grads, ...) if isinstance(grads, Module) else to_flat_state(grads)
         given = {path: g.raw_value if isinstance(g, Variable) else g for path, g in flat}
         wanted = {path for path, _ in targets}
-        for what, paths in (("no gradient for", wanted - set(given)), ("a gradient for", set(given) - wanted)):
+        for what, paths in (
+            ("no gradient for", wanted - set(given)),
+            ("a gradient for", set(given) - wanted),
+        ):
             if paths:
                 raise ValueError(
                     f"there is {what} {'.'.join(map(str, min(paths, key=str)))}, which does not fit wrt={self.wrt!r}: give "
@@ -134,9 +139,11 @@ def _unboxed(tree: Any) -> Any:
 
 def _rebox(boxes: Any, new_state: Any) -> None:
     """Write a new optax state into the Variables that hold the old one."""
-    old, structure = jax.tree.flatten(boxes, is_leaf=_is_variable)
-    new, new_structure = jax.tree.flatten(new_state)
-    if structure != new_structure:
-        raise ValueError("the optimizer's state changed its structure in an update; optax states must keep theirs")
+    old = jax.tree.leaves(boxes, is_leaf=_is_variable)
+    new = jax.tree.leaves(new_state)
+    if jax.tree.structure(new_state) != jax.tree.structure(_unboxed(boxes)):
+        raise ValueError(
+            "the optimizer's state changed its structure in an update; optax states must keep theirs"
+        )
     for box, value in zip(old, new):
         box.set_value(value)

@@ -26,7 +26,8 @@ def register_object(cls: type) -> None:
                 f"{type(obj).__name__} is no tree: {'.'.join(map(str, shared)) or 'it'} is reached more than once. "
                 "Take it apart with nnx.split before a JAX function, or use the transform of nnx."
             )
-        data, rest = [], []
+        data: list[tuple[Any, Any]] = []
+        rest: list[tuple[Any, Any]] = []
         for key, value in obj._graph_items():
             if holds_data(value):
                 data.append((key, value))

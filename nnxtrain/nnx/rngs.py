@@ -33,14 +33,61 @@ class _Draws:
 
 
 _RANDOM = frozenset(
-    """bits uniform randint permutation choice normal multivariate_normal truncated_normal bernoulli beta cauchy dirichlet
-    exponential gamma loggamma poisson gumbel categorical laplace logistic pareto t chisquare f rademacher maxwell
-    double_sided_maxwell weibull_min orthogonal generalized_normal ball rayleigh wald geometric triangular lognormal
-    binomial multinomial""".split()
+    [
+        "bits",
+        "uniform",
+        "randint",
+        "permutation",
+        "choice",
+        "normal",
+        "multivariate_normal",
+        "truncated_normal",
+        "bernoulli",
+        "beta",
+        "cauchy",
+        "dirichlet",
+        "exponential",
+        "gamma",
+        "loggamma",
+        "poisson",
+        "gumbel",
+        "categorical",
+        "laplace",
+        "logistic",
+        "pareto",
+        "t",
+        "chisquare",
+        "f",
+        "rademacher",
+        "maxwell",
+        "double_sided_maxwell",
+        "weibull_min",
+        "orthogonal",
+        "generalized_normal",
+        "ball",
+        "rayleigh",
+        "wald",
+        "geometric",
+        "triangular",
+        "lognormal",
+        "binomial",
+        "multinomial",
+    ]
 )
 _INITIALIZERS = frozenset(
-    """delta_orthogonal glorot_normal glorot_uniform he_normal he_uniform kaiming_normal kaiming_uniform lecun_normal
-    lecun_uniform xavier_normal xavier_uniform""".split()
+    [
+        "delta_orthogonal",
+        "glorot_normal",
+        "glorot_uniform",
+        "he_normal",
+        "he_uniform",
+        "kaiming_normal",
+        "kaiming_uniform",
+        "lecun_normal",
+        "lecun_uniform",
+        "xavier_normal",
+        "xavier_uniform",
+    ]
 )
 
 
@@ -73,7 +120,7 @@ class RngStream(Object, _Draws):
         return self.fork(split=k)
 
 
-class Rngs(Object, Mapping, _Draws):  # type: ignore[misc]
+class Rngs(Object, Mapping, _Draws):
     """Named random number streams: ``rngs.params()`` gives a key, ``rngs.dropout()`` one of another stream.
 
     Args:
@@ -161,7 +208,9 @@ class Rngs(Object, Mapping, _Draws):  # type: ignore[misc]
 def _as_key(key: Any) -> Any:
     if isinstance(key, Variable):
         key = key.value
-    if isinstance(key, int) or (hasattr(key, "dtype") and jnp.issubdtype(key.dtype, jnp.integer) and not jnp.shape(key)):
+    if isinstance(key, int) or (
+        hasattr(key, "dtype") and jnp.issubdtype(key.dtype, jnp.integer) and not jnp.shape(key)
+    ):
         return jax.random.key(key)
     if hasattr(key, "dtype") and jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
         return key

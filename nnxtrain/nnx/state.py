@@ -50,7 +50,9 @@ class State(MutableMapping):
         try:
             return self[name]
         except KeyError:
-            raise AttributeError(f"the state has no key {name!r}; it has {list(map(str, self._mapping))}") from None
+            raise AttributeError(
+                f"the state has no key {name!r}; it has {list(map(str, self._mapping))}"
+            ) from None
 
     def __setattr__(self, name: str, value: Any) -> None:
         self[name] = value
@@ -89,7 +91,9 @@ class State(MutableMapping):
         """Return nested plain dicts with the Variables' values."""
         return to_pure_dict(self, extract_fn)
 
-    def replace_by_pure_dict(self, pure_dict: Mapping, replace_fn: Callable[[Any, Any], Any] | None = None) -> None:
+    def replace_by_pure_dict(
+        self, pure_dict: Mapping, replace_fn: Callable[[Any, Any], Any] | None = None
+    ) -> None:
         """Put the values of nested plain dicts into this state's Variables. Raises a ValueError for unknown paths."""
         replace_by_pure_dict(self, pure_dict, replace_fn)
 
@@ -108,7 +112,10 @@ class State(MutableMapping):
 
 
 def _flatten_with_keys(state: State) -> tuple[list[tuple[Any, Any]], tuple]:
-    keys = sorted(state._mapping, key=lambda k: (not isinstance(k, int), str(k) if not isinstance(k, int) else k))
+    keys = sorted(
+        state._mapping,
+        key=lambda k: (not isinstance(k, int), str(k) if not isinstance(k, int) else k),
+    )
     return [(jax.tree_util.DictKey(k), state[k]) for k in keys], tuple(keys)
 
 
@@ -141,7 +148,9 @@ def to_flat_state(state: Mapping) -> list[tuple[Path, Any]]:
     return flat
 
 
-def from_flat_state(flat_state: Mapping[Path, Any] | Iterable[tuple[Path, Any]], *, cls: type = State) -> Any:
+def from_flat_state(
+    flat_state: Mapping[Path, Any] | Iterable[tuple[Path, Any]], *, cls: type = State
+) -> Any:
     """Make a nested state of ``(path, leaf)`` pairs. Raises a ValueError where one path is the start of another."""
     nested: dict = {}
     for path, value in flat_state.items() if isinstance(flat_state, Mapping) else flat_state:
@@ -169,7 +178,9 @@ def replace_by_pure_dict(
     state: State, pure_dict: Mapping, replace_fn: Callable[[Any, Any], Any] | None = None
 ) -> None:
     """Put the leaves of ``pure_dict`` into the leaves of ``state`` at the same paths, in place."""
-    replace = replace_fn or (lambda leaf, value: leaf.replace(value) if isinstance(leaf, Variable) else value)
+    replace = replace_fn or (
+        lambda leaf, value: leaf.replace(value) if isinstance(leaf, Variable) else value
+    )
     held = dict(to_flat_state(state))
     for path, value in to_flat_state(pure_dict):
         if path not in held:
@@ -186,7 +197,9 @@ def restore_int_paths(pure_dict: Mapping) -> dict:
     def key(k: Any) -> Any:
         return int(k) if isinstance(k, str) and k.lstrip("-").isdigit() else k
 
-    return {key(k): restore_int_paths(v) if isinstance(v, Mapping) else v for k, v in pure_dict.items()}
+    return {
+        key(k): restore_int_paths(v) if isinstance(v, Mapping) else v for k, v in pure_dict.items()
+    }
 
 
 def filter_state(state: State, first: Any, /, *filters: Any) -> Any:

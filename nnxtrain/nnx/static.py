@@ -33,7 +33,9 @@ class Static:
         return self._hash
 
     def __eq__(self, other: object) -> bool:
-        return self is other or (isinstance(other, Static) and static_equal(self.value, other.value))
+        return self is other or (
+            isinstance(other, Static) and static_equal(self.value, other.value)
+        )
 
     def __repr__(self) -> str:
         return f"Static({self.value!r})"
@@ -47,7 +49,9 @@ def static_hash(value: Any) -> int:
     if isinstance(value, dict):
         return hash((kind, frozenset((k, static_hash(v)) for k, v in value.items())))
     if isinstance(value, partial):
-        return hash((kind, static_hash(value.func), static_hash(value.args), static_hash(value.keywords)))
+        return hash(
+            (kind, static_hash(value.func), static_hash(value.args), static_hash(value.keywords))
+        )
     if isinstance(value, float) and math.isnan(value):
         return hash(kind)
     try:

@@ -86,7 +86,9 @@ def check_write(variable: Variable) -> None:
     if variable._trace is EAGER and thread.level is None and current_trace() is EAGER:
         return
     if variable._trace != current_trace():
-        raise TraceError(_write_message(name_of(variable, thread.level and thread.level.fun)))
+        raise TraceError(
+            _write_message(name_of(variable, thread.level.fun if thread.level else None))
+        )
 
 
 def foreign_object_message(kind: str, name: str) -> str:
@@ -119,12 +121,16 @@ def name_of(variable: Variable, fun: Callable | None) -> str:
             if value is variable:
                 return f"{name} ({type(variable).__name__})"
             if isinstance(value, Object):
-                for path, node in iter_graph(value):
+                for below, node in iter_graph(value):
                     if node is variable:
-                        return f"{'.'.join([name, *map(str, path)])} ({type(variable).__name__})"
-    path = variable._path
+                        return f"{'.'.join([name, *map(str, below)])} ({type(variable).__name__})"
+    path = variable._path or ()
     kind = type(variable).__name__
-    return f"{'.'.join(map(str, path))} ({kind})" if path else f"a {kind} of shape {getattr(variable._value, 'shape', '?')}"
+    return (
+        f"{'.'.join(map(str, path))} ({kind})"
+        if path
+        else f"a {kind} of shape {getattr(variable._value, 'shape', '?')}"
+    )
 
 
 def _function_name(fun: Callable) -> str:

@@ -6,6 +6,7 @@ never changes the structure of the graph the Variable is part of; writing metada
 
 from __future__ import annotations
 
+import builtins
 import operator
 from collections.abc import Callable
 from types import EllipsisType
@@ -168,7 +169,9 @@ class Variable(Generic[A]):
             self._write_metadata(kwargs)
             return
         elif args:
-            raise TypeError(f"set_metadata takes a mapping, a name and a value, or keywords; it got {len(args)} values")
+            raise TypeError(
+                f"set_metadata takes a mapping, a name and a value, or keywords; it got {len(args)} values"
+            )
         self._write_metadata({**self._metadata, **kwargs})
 
     def del_metadata(self, name: str) -> None:
@@ -192,7 +195,9 @@ class Variable(Generic[A]):
         try:
             return getattr(self.get_value(), name)
         except AttributeError:
-            raise AttributeError(f"{type(self).__name__} has no metadata {name!r}, and neither has its value") from None
+            raise AttributeError(
+                f"{type(self).__name__} has no metadata {name!r}, and neither has its value"
+            ) from None
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name in _OWN:
@@ -208,9 +213,9 @@ class Variable(Generic[A]):
     var_type = type
 
     @classmethod
-    def from_metadata(cls: type[V], value: Any, attributes: dict[str, Any]) -> V:
+    def from_metadata(cls: builtins.type[V], value: Any, attributes: dict[str, Any]) -> V:
         """Make a Variable of this kind around ``value`` as it is (tracers and abstract values included)."""
-        variable = object.__new__(cls)
+        variable: V = object.__new__(cls)
         _place(variable, value, dict(attributes))
         return variable
 
@@ -274,7 +279,9 @@ class Variable(Generic[A]):
     __hash__ = object.__hash__  # a Variable is itself, whatever its value
 
 
-_OWN = frozenset({"_frozen", "_level", "_metadata", "_path", "_trace", "_value", "raw_value", "value"})
+_OWN = frozenset(
+    {"_frozen", "_level", "_metadata", "_path", "_trace", "_value", "raw_value", "value"}
+)
 
 # The slot's own accessors: no Python frame is entered, so whole lists are read and written by map().
 put_raw = Variable.__dict__["_value"].__set__
@@ -299,7 +306,9 @@ def _hooks(metadata: dict[str, Any], name: str) -> tuple[Callable, ...]:
 def normalise(value: Any) -> Any:
     """Make scalars, NumPy arrays and weakly typed arrays strong JAX arrays: a second kind of leaf is a second compile."""
     if isinstance(value, jax.Array):
-        return jnp.asarray(value, dtype=value.dtype) if getattr(value, "weak_type", False) else value
+        return (
+            jnp.asarray(value, dtype=value.dtype) if getattr(value, "weak_type", False) else value
+        )
     if isinstance(value, bool | int | float | complex | np.ndarray | np.generic):
         if isinstance(value, np.ndarray) and value.dtype == object:
             return value
@@ -316,15 +325,30 @@ def _operator(function: Callable, reflected: bool = False) -> Callable:
     return method
 
 
-for _name in "add sub mul truediv floordiv mod pow matmul and or xor lshift rshift".split():
+for _name in [
+    "add",
+    "sub",
+    "mul",
+    "truediv",
+    "floordiv",
+    "mod",
+    "pow",
+    "matmul",
+    "and",
+    "or",
+    "xor",
+    "lshift",
+    "rshift",
+]:
     _function = getattr(operator, f"{_name}_" if _name in ("and", "or") else _name)
     setattr(Variable, f"__{_name}__", _operator(_function))
     setattr(Variable, f"__r{_name}__", _operator(_function, reflected=True))
-for _name in "eq ne lt le gt ge".split():
+for _name in ["eq", "ne", "lt", "le", "gt", "ge"]:
     setattr(Variable, f"__{_name}__", _operator(getattr(operator, _name)))
-for _name in "neg pos abs invert".split():
-    setattr(Variable, f"__{_name}__", lambda self, _f=getattr(operator, _name): _f(self.get_value()))
-Variable.__hash__ = object.__hash__  # type: ignore[method-assign]
+for _name in ["neg", "pos", "abs", "invert"]:
+    setattr(
+        Variable, f"__{_name}__", lambda self, _f=getattr(operator, _name): _f(self.get_value())
+    )
 
 
 def _register_pytree(cls: type[Variable]) -> None:
@@ -336,8 +360,9 @@ def _register_pytree(cls: type[Variable]) -> None:
     def flatten_with_keys(variable: Variable) -> tuple[tuple[Any], Static]:
         return ((key, variable._value),), Static(variable._metadata)
 
-    def unflatten(metadata: Static, children: tuple[Any]) -> Variable:
-        return cls.from_metadata(children[0], metadata.value)
+    def unflatten(metadata: Static, children: Any) -> Variable:
+        (value,) = children
+        return cls.from_metadata(value, metadata.value)
 
     jax.tree_util.register_pytree_with_keys(cls, flatten_with_keys, unflatten, flatten)
 
@@ -389,7 +414,9 @@ class OptVariable(OptState[A]):
     """An optimizer's array that belongs to a parameter (a momentum)."""
 
 
-def with_metadata(initializer: Callable[..., Any], **metadata: Any) -> Callable[..., VariableMetadata]:
+def with_metadata(
+    initializer: Callable[..., Any], **metadata: Any
+) -> Callable[..., VariableMetadata]:
     """Let the Variable that is made from ``initializer``'s result carry ``metadata``.
 
     >>> import jax
@@ -415,12 +442,16 @@ def register_variable_name(name: str, typ: Any = MISSING, *, overwrite: bool = F
     if isinstance(typ, MissingType):
         return lambda typ: register_variable_name(name, typ, overwrite=overwrite)
     if name in _Names.types and not overwrite:
-        raise ValueError(f"the name {name!r} belongs to {_Names.types[name].__name__}; pass overwrite=True to replace it")
+        raise ValueError(
+            f"the name {name!r} belongs to {_Names.types[name].__name__}; pass overwrite=True to replace it"
+        )
     _Names.types[name] = typ
     return typ
 
 
-def variable_type_from_name(name: str, *, base: type[Variable] = Variable, allow_register: bool = False) -> type[Variable]:
+def variable_type_from_name(
+    name: str, *, base: type[Variable] = Variable, allow_register: bool = False
+) -> type[Variable]:
     """The Variable kind of that name; with ``allow_register`` an unknown name makes a new kind."""
     if name not in _Names.types:
         if not allow_register:

@@ -24,7 +24,10 @@ def build_optimizer(
     schedule: Any = optax.constant_schedule(config.learning_rate)
     if config.schedule is not None:
         schedule = resolve(
-            config.schedule, packages=packages, learning_rate=config.learning_rate, total_steps=total_steps
+            config.schedule,
+            packages=packages,
+            learning_rate=config.learning_rate,
+            total_steps=total_steps,
         )
     rate = config.learning_rate if config.schedule is None else schedule
     tx = resolve(config.optimizer, packages=packages, learning_rate=rate, total_steps=total_steps)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import optax
 
 
-def cosine(learning_rate: float, total_steps: int, *, warmup: float = 0.0, final: float = 0.0) -> optax.Schedule:
+def cosine(
+    learning_rate: float, total_steps: int, *, warmup: float = 0.0, final: float = 0.0
+) -> optax.Schedule:
     """Rise linearly, then fall along half a cosine (Loshchilov and Hutter 2017, https://arxiv.org/abs/1608.03983).
 
     Args:
@@ -23,7 +25,9 @@ def cosine(learning_rate: float, total_steps: int, *, warmup: float = 0.0, final
     return _after_warmup(learning_rate, rise, fall)
 
 
-def linear(learning_rate: float, total_steps: int, *, warmup: float = 0.0, final: float = 0.0) -> optax.Schedule:
+def linear(
+    learning_rate: float, total_steps: int, *, warmup: float = 0.0, final: float = 0.0
+) -> optax.Schedule:
     """Rise linearly, then fall linearly; arguments as in :func:`cosine`.
 
     >>> schedule = linear(0.1, 100)

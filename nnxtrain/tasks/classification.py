@@ -41,7 +41,11 @@ class Classification:
         labels = batch["label"]
         targets = jax.nn.one_hot(labels, logits.shape[-1])
         targets = optax.smooth_labels(targets, self.label_smoothing)
-        return {"loss": optax.softmax_cross_entropy(logits, targets), "logits": logits, "labels": labels}
+        return {
+            "loss": optax.softmax_cross_entropy(logits, targets),
+            "logits": logits,
+            "labels": labels,
+        }
 
     def metrics(self) -> nnx.MultiMetric:
         """Fresh metrics; their ``update`` takes :meth:`outputs` and the mask."""

@@ -17,7 +17,11 @@ SPLITS = ("train", "validation", "test")
 
 
 def evaluate(
-    run_dir: Path, *, split: str = "test", checkpoint: str | int = "best", packages: Sequence[str] = ()
+    run_dir: Path,
+    *,
+    split: str = "test",
+    checkpoint: str | int = "best",
+    packages: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Return the metrics, with ``split`` and the checkpoint's ``step``.
 
@@ -45,10 +49,14 @@ def evaluate(
 def _choose(checkpoints: Checkpoints, wanted: str | int, directory: RunDirectory) -> Checkpoint:
     if wanted not in ("best", "last"):
         if not str(wanted).isdigit():
-            raise InputError(f"checkpoint={wanted}: choose best, last or a step{nearest(str(wanted), ['best', 'last'])}")
+            raise InputError(
+                f"checkpoint={wanted}: choose best, last or a step{nearest(str(wanted), ['best', 'last'])}"
+            )
         return checkpoints.at(int(wanted))
     found = checkpoints.best() if wanted == "best" else None
     found = found or checkpoints.latest()
     if found is None:
-        raise InputError(f"{directory.path} has no complete checkpoint yet; go on with: nnxtrain fit run={directory.path}")
+        raise InputError(
+            f"{directory.path} has no complete checkpoint yet; go on with: nnxtrain fit run={directory.path}"
+        )
     return found

@@ -18,8 +18,8 @@ from nnxtrain.training.interruption import Interruption
 from nnxtrain.training.loop import Loop
 from nnxtrain.training.metrics_log import MetricsLog
 from nnxtrain.training.progress import Progress, open_progress
-from nnxtrain.training.resume import overridden
 from nnxtrain.training.results_table import print_results
+from nnxtrain.training.resume import overridden
 from nnxtrain.training.run_directory import RunDirectory
 from nnxtrain.training.session import Session
 from nnxtrain.training.state import TrainState, abstract, arrays_of, create, put_arrays
@@ -34,7 +34,11 @@ class Run:
 
 
 def fit(
-    config: Config, *, command: Sequence[str] = (), overrides: Sequence[str] = (), packages: Sequence[str] = ()
+    config: Config,
+    *,
+    command: Sequence[str] = (),
+    overrides: Sequence[str] = (),
+    packages: Sequence[str] = (),
 ) -> Run:
     """Train a checked config in a new run directory.
 
@@ -94,8 +98,13 @@ def _train(directory: RunDirectory, session: Session) -> Run:
         checkpoints.clean()
         newest = checkpoints.latest()
         state = _state(session, checkpoints, newest)
-        log.truncate(newest.info["log_position"] if newest else 0, step=newest.step if newest else -1)
-        progress.message(f"{'resuming' if newest else 'training'} {directory.path}" + (f" at step {newest.step}" if newest else ""))
+        log.truncate(
+            newest.info["log_position"] if newest else 0, step=newest.step if newest else -1
+        )
+        progress.message(
+            f"{'resuming' if newest else 'training'} {directory.path}"
+            + (f" at step {newest.step}" if newest else "")
+        )
         best = newest.info["best"] if newest else None
         loop = Loop(session, state, checkpoints, log, progress, interruption, best)
         loop.run()
@@ -115,7 +124,11 @@ def _state(session: Session, checkpoints: Checkpoints, checkpoint: Checkpoint | 
 
 
 def _test(
-    session: Session, state: TrainState, checkpoints: Checkpoints, log: MetricsLog, progress: Progress
+    session: Session,
+    state: TrainState,
+    checkpoints: Checkpoints,
+    log: MetricsLog,
+    progress: Progress,
 ) -> dict[str, Any]:
     """Look at the test split, once, with the best checkpoint."""
     best = checkpoints.best() or checkpoints.latest()
@@ -135,7 +148,11 @@ def _noted(directory: RunDirectory) -> Iterator[None]:
         yield
     except (Interrupted, KeyboardInterrupt) as error:
         directory.set_status("interrupted", error=str(error))
-        raise Interrupted(f"{error or 'stopped'}; go on with: nnxtrain fit run={directory.path}") from None
+        raise Interrupted(
+            f"{error or 'stopped'}; go on with: nnxtrain fit run={directory.path}"
+        ) from None
     except Exception as error:
-        directory.set_status("failed", error=str(error).splitlines()[0] if str(error) else type(error).__name__)
+        directory.set_status(
+            "failed", error=str(error).splitlines()[0] if str(error) else type(error).__name__
+        )
         raise

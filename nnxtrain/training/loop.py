@@ -45,7 +45,10 @@ class Loop:
         self.log_start = (time.perf_counter(), start)
         trainer = session.config.trainer
         with train_batches(
-            session.splits.train, batch_size=trainer.batch_size, seed=session.config.seed, start_step=start
+            session.splits.train,
+            batch_size=trainer.batch_size,
+            seed=session.config.seed,
+            start_step=start,
         ) as batches:
             for step, batch in zip(range(start + 1, plan.total_steps + 1), batches):
                 session.train_step(state, batch)
@@ -56,7 +59,9 @@ class Loop:
                     self._save(step, score)
                 if self.interruption.requested and step < plan.total_steps:
                     self.checkpoints.wait()
-                    raise Interrupted(f"stopped by {self.interruption.requested} at step {step}, which is saved")
+                    raise Interrupted(
+                        f"stopped by {self.interruption.requested} at step {step}, which is saved"
+                    )
         self.checkpoints.wait()
 
     def _log(self, step: int) -> None:
@@ -69,8 +74,12 @@ class Loop:
             )
         now, (then, since) = time.perf_counter(), self.log_start
         metrics["learning_rate"] = float(self.session.schedule(step - 1))
-        metrics["examples_per_second"] = round((step - since) * self.session.config.trainer.batch_size / (now - then), 1)
-        self.log.write(step=step, epoch=self.session.plan.epoch(step), split="train", metrics=metrics)
+        metrics["examples_per_second"] = round(
+            (step - since) * self.session.config.trainer.batch_size / (now - then), 1
+        )
+        self.log.write(
+            step=step, epoch=self.session.plan.epoch(step), split="train", metrics=metrics
+        )
         self.progress.update(step, metrics)
         self.log_start = (now, step)
 
@@ -81,7 +90,10 @@ class Loop:
         self.log.write(step=step, epoch=self.session.plan.epoch(step), split="val", metrics=metrics)
         self.progress.evaluation("val", step, metrics)
         then, since = self.log_start
-        self.log_start = (then + time.perf_counter() - began, since)  # the rate is that of training alone
+        self.log_start = (
+            then + time.perf_counter() - began,
+            since,
+        )  # the rate is that of training alone
         return metrics[self.session.config.trainer.monitor]
 
     def _is_best(self, score: float | None) -> bool:

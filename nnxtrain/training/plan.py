@@ -25,10 +25,20 @@ class Plan:
     @classmethod
     def of(cls, trainer: TrainerConfig, steps_per_epoch: int) -> Plan:
         """Lay out a run."""
-        total = trainer.steps if trainer.epochs is None else max(1, round(trainer.epochs * steps_per_epoch))
+        total = (
+            trainer.steps
+            if trainer.epochs is None
+            else max(1, round(trainer.epochs * steps_per_epoch))
+        )
         assert total is not None  # the config check sees to it
         eval_every = trainer.eval_every or steps_per_epoch
-        return cls(total, steps_per_epoch, trainer.log_every, eval_every, trainer.checkpoint_every or eval_every)
+        return cls(
+            total,
+            steps_per_epoch,
+            trainer.log_every,
+            eval_every,
+            trainer.checkpoint_every or eval_every,
+        )
 
     def epoch(self, step: int) -> float:
         """How many epochs are done after ``step``."""

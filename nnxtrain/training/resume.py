@@ -61,4 +61,5 @@ def _with(config: Config, key: str, text: str) -> Config:
         trainer = OmegaConf.to_object(structured)
     except Exception as error:
         raise InputError(f"{key}: {str(error).splitlines()[0]}") from error
-    return dataclasses.replace(config, **{section: trainer})
+    assert section == "trainer"  # all that may change lies there
+    return dataclasses.replace(config, trainer=trainer)

@@ -41,11 +41,15 @@ class Session:
         """
         splits: Splits = resolve(config.data, packages=packages).load()
         spec = splits.train.spec
-        plan = Plan.of(config.trainer, steps_per_epoch(len(splits.train), config.trainer.batch_size))
+        plan = Plan.of(
+            config.trainer, steps_per_epoch(len(splits.train), config.trainer.batch_size)
+        )
         task = resolve(config.task, packages=packages, spec=spec)
         known = list(nnx.eval_shape(task.metrics)._metrics())
         if config.trainer.monitor not in known:
-            raise InputError(f"trainer.monitor: the task has no metric {config.trainer.monitor!r}; it has {', '.join(known)}")
+            raise InputError(
+                f"trainer.monitor: the task has no metric {config.trainer.monitor!r}; it has {', '.join(known)}"
+            )
         tx, schedule = build_optimizer(config.optim, plan.total_steps, packages=packages)
 
         def build() -> TrainState:

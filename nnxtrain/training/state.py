@@ -15,7 +15,9 @@ from nnxtrain import nnx
 class TrainState(nnx.Module):
     """Model, optimizer and the metrics under way. Its step is the optimizer's."""
 
-    def __init__(self, model: nnx.Module, tx: optax.GradientTransformation, metrics: nnx.MultiMetric):
+    def __init__(
+        self, model: nnx.Module, tx: optax.GradientTransformation, metrics: nnx.MultiMetric
+    ):
         self.model = model
         self.optimizer = nnx.Optimizer(model, tx, wrt=nnx.Param)
         self.metrics = metrics
@@ -43,7 +45,10 @@ def arrays_of(state: nnx.Module) -> dict[str, Any]:
 
 def put_arrays(state: nnx.Module, arrays: dict[str, Any]) -> None:
     """Put arrays that have the form of :func:`arrays_of` into a state (which may be abstract)."""
-    flat = {tuple(map(str, path)): (path, leaf) for path, leaf in nnx.to_flat_state(nnx.variables(state))}
+    flat = {
+        tuple(map(str, path)): (path, leaf)
+        for path, leaf in nnx.to_flat_state(nnx.variables(state))
+    }
     for names, value in nnx.to_flat_state(arrays):
         _, leaf = flat[names]
         is_key = jnp.issubdtype(leaf.raw_value.dtype, jax.dtypes.prng_key)

@@ -95,7 +95,11 @@ def main() -> None:
     values = flat.values()
     fresh = nnx.jit(train_step)
     fresh(*(twins := make()), x, y)
-    changed = [i for i, (a, b) in enumerate(zip(walk(make()).values(), walk(twins).values())) if not _equal(a, b)]
+    changed = [
+        i
+        for i, (a, b) in enumerate(zip(walk(make()).values(), walk(twins).values()))
+        if not _equal(a, b)
+    ]
     kept_numbers = [i for i in range(len(values)) if i not in set(changed)]
     run_flat = flat_step(flat.graphdef, changed, args.donate)
     written, kept = [values[i] for i in changed], [values[i] for i in kept_numbers]
@@ -119,11 +123,24 @@ def main() -> None:
 
     medians = {name: statistics.median(t) for name, t in times.items()}
     ratio = medians["nnx.jit"] / medians["jax.jit, flat list"]
-    print(f"{len(values)} Variables, {len(changed)} of them changed by a step, donate={args.donate}")
+    print(
+        f"{len(values)} Variables, {len(changed)} of them changed by a step, donate={args.donate}"
+    )
     for name, t in times.items():
-        print(f"{name:20} median {medians[name] * 1e6:8.0f} µs a step   (min {min(t) * 1e6:.0f}, max {max(t) * 1e6:.0f})")
+        print(
+            f"{name:20} median {medians[name] * 1e6:8.0f} µs a step   (min {min(t) * 1e6:.0f}, max {max(t) * 1e6:.0f})"
+        )
     print(f"{'ratio':20} {ratio:.3f}")
-    print(json.dumps({"variables": len(values), "changed": len(changed), "donate": args.donate, "ratio": round(ratio, 4)}))
+    print(
+        json.dumps(
+            {
+                "variables": len(values),
+                "changed": len(changed),
+                "donate": args.donate,
+                "ratio": round(ratio, 4),
+            }
+        )
+    )
 
 
 def _equal(a: jax.Array, b: jax.Array) -> bool:

@@ -75,7 +75,11 @@ class Conv(Module):
         self.kernel_size = (kernel_size,) if isinstance(kernel_size, int) else tuple(kernel_size)
         shape = (*self.kernel_size, in_features // feature_group_count, out_features)
         self.kernel = Param(kernel_init(rngs.params(), shape, param_dtype), **kernel_metadata)
-        self.bias = Param(bias_init(rngs.params(), (out_features,), param_dtype), **bias_metadata) if use_bias else None
+        self.bias = (
+            Param(bias_init(rngs.params(), (out_features,), param_dtype), **bias_metadata)
+            if use_bias
+            else None
+        )
         self.kernel_shape = shape
         self.in_features = in_features
         self.out_features = out_features
@@ -110,7 +114,11 @@ class Conv(Module):
             kernel = kernel * jnp.asarray(self.mask)
         bias = None if self.bias is None else self.bias.value
         x, kernel, bias = self.promote_dtype((x, kernel, bias), dtype=self.dtype)
-        kwargs = {} if self.preferred_element_type is None else {"preferred_element_type": self.preferred_element_type}
+        kwargs = (
+            {}
+            if self.preferred_element_type is None
+            else {"preferred_element_type": self.preferred_element_type}
+        )
         y = self.conv_general_dilated(
             x,
             kernel,
@@ -136,9 +144,15 @@ def channels_last(dimensions: int) -> lax.ConvDimensionNumbers:
 
 def per_dimension(value: int | Sequence[int] | None, dimensions: int, name: str) -> tuple[int, ...]:
     """One int for each spatial dimension."""
-    value = (1 if value is None else value,) * dimensions if value is None or isinstance(value, int) else tuple(value)
+    value = (
+        (1 if value is None else value,) * dimensions
+        if value is None or isinstance(value, int)
+        else tuple(value)
+    )
     if len(value) != dimensions:
-        raise ValueError(f"{name} needs {dimensions} numbers, one for each spatial dimension; it has {len(value)}")
+        raise ValueError(
+            f"{name} needs {dimensions} numbers, one for each spatial dimension; it has {len(value)}"
+        )
     return value
 
 
@@ -150,14 +164,18 @@ def pad_input(
         return x, [(padding, padding)] * len(kernel_size)
     if not isinstance(padding, str):
         if len(padding) != len(kernel_size):
-            raise ValueError(f"padding needs {len(kernel_size)} entries, one for each spatial dimension; it has {len(padding)}")
+            raise ValueError(
+                f"padding needs {len(kernel_size)} entries, one for each spatial dimension; it has {len(padding)}"
+            )
         return x, [(p, p) if isinstance(p, int) else (p[0], p[1]) for p in padding]
     reach = [d * (k - 1) for k, d in zip(kernel_size, dilation)]
     if padding in ("SAME", "VALID", "SAME_LOWER"):
         return x, padding
     if padding in ("CIRCULAR", "REFLECT"):
         mode = "wrap" if padding == "CIRCULAR" else "reflect"
-        return jnp.pad(x, [(0, 0), *((r // 2, r - r // 2) for r in reach), (0, 0)], mode=mode), "VALID"
+        return jnp.pad(
+            x, [(0, 0), *((r // 2, r - r // 2) for r in reach), (0, 0)], mode=mode
+        ), "VALID"
     if padding == "CAUSAL":
         if len(kernel_size) != 1:
             raise ValueError("padding='CAUSAL' is for one spatial dimension")

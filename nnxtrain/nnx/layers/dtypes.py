@@ -14,11 +14,15 @@ def canonicalize_dtype(*args: Any, dtype: Any = None, inexact: bool = True) -> A
         if inexact and not jnp.issubdtype(dtype, jnp.inexact):
             dtype = jnp.promote_types(jnp.float32, dtype)
     if inexact and not jnp.issubdtype(dtype, jnp.inexact):
-        raise ValueError(f"the layer computes in floating point; dtype={jnp.dtype(dtype).name} is not")
+        raise ValueError(
+            f"the layer computes in floating point; dtype={jnp.dtype(dtype).name} is not"
+        )
     return dtype
 
 
-def promote_dtype(args: tuple[Any, ...], /, *, dtype: Any = None, inexact: bool = True) -> tuple[Any, ...]:
+def promote_dtype(
+    args: tuple[Any, ...], /, *, dtype: Any = None, inexact: bool = True
+) -> tuple[Any, ...]:
     """Cast arrays (None passes) to one dtype.
 
     >>> import jax.numpy as jnp

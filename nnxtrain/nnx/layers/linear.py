@@ -56,8 +56,14 @@ class Linear(Module):
         kernel_metadata: Mapping[str, Any] = NO_METADATA,
         bias_metadata: Mapping[str, Any] = NO_METADATA,
     ):
-        self.kernel = Param(kernel_init(rngs.params(), (in_features, out_features), param_dtype), **kernel_metadata)
-        self.bias = Param(bias_init(rngs.params(), (out_features,), param_dtype), **bias_metadata) if use_bias else None
+        self.kernel = Param(
+            kernel_init(rngs.params(), (in_features, out_features), param_dtype), **kernel_metadata
+        )
+        self.bias = (
+            Param(bias_init(rngs.params(), (out_features,), param_dtype), **bias_metadata)
+            if use_bias
+            else None
+        )
         self.in_features = in_features
         self.out_features = out_features
         self.use_bias = use_bias
@@ -75,7 +81,11 @@ class Linear(Module):
         x, kernel, bias = self.promote_dtype((inputs, self.kernel.value, bias), dtype=self.dtype)
         if x.shape[-1:] != (self.in_features,):
             raise ValueError(f"Linear takes [..., {self.in_features}]; it got {list(x.shape)}")
-        kwargs = {} if self.preferred_element_type is None else {"preferred_element_type": self.preferred_element_type}
+        kwargs = (
+            {}
+            if self.preferred_element_type is None
+            else {"preferred_element_type": self.preferred_element_type}
+        )
         contract = (((x.ndim - 1,), (0,)), ((), ()))
         y = self.dot_general(x, kernel, contract, precision=self.precision, **kwargs)
         return y if bias is None else y + bias

@@ -60,8 +60,16 @@ class BatchNorm(Module):
         shape = (num_features,)
         self.mean = BatchStat(jnp.zeros(shape, jnp.float32))
         self.var = BatchStat(jnp.ones(shape, jnp.float32))
-        self.scale = Param(scale_init(rngs.params(), shape, param_dtype), **scale_metadata) if use_scale else None
-        self.bias = Param(bias_init(rngs.params(), shape, param_dtype), **bias_metadata) if use_bias else None
+        self.scale = (
+            Param(scale_init(rngs.params(), shape, param_dtype), **scale_metadata)
+            if use_scale
+            else None
+        )
+        self.bias = (
+            Param(bias_init(rngs.params(), shape, param_dtype), **bias_metadata)
+            if use_bias
+            else None
+        )
         self.num_features = num_features
         self.use_running_average = use_running_average
         self.axis = axis
@@ -78,13 +86,21 @@ class BatchNorm(Module):
         self.use_fast_variance = use_fast_variance
         self.promote_dtype = promote_dtype
 
-    def __call__(self, x: jax.Array, use_running_average: bool | None = None, *, mask: jax.Array | None = None) -> jax.Array:
+    def __call__(
+        self,
+        x: jax.Array,
+        use_running_average: bool | None = None,
+        *,
+        mask: jax.Array | None = None,
+    ) -> jax.Array:
         """Normalise ``x``; ``mask`` (broadcast to x) says which elements count for the statistics."""
         if use_running_average is None:
             use_running_average = self.use_running_average
         feature_axis = self.axis % x.ndim
         if x.shape[feature_axis] != self.num_features:
-            raise ValueError(f"BatchNorm takes {self.num_features} features on axis {self.axis}; it got {list(x.shape)}")
+            raise ValueError(
+                f"BatchNorm takes {self.num_features} features on axis {self.axis}; it got {list(x.shape)}"
+            )
         reduced = tuple(i for i in range(x.ndim) if i != feature_axis)
         if use_running_average:
             mean, var = self.mean.value, self.var.value
@@ -99,10 +115,23 @@ class BatchNorm(Module):
                 mask=mask,
             )
             old_mean, old_var = self.mean.value, self.var.value
-            self.mean.value = (self.momentum * old_mean + (1 - self.momentum) * mean).astype(old_mean.dtype)
-            self.var.value = (self.momentum * old_var + (1 - self.momentum) * var).astype(old_var.dtype)
+            self.mean.value = (self.momentum * old_mean + (1 - self.momentum) * mean).astype(
+                old_mean.dtype
+            )
+            self.var.value = (self.momentum * old_var + (1 - self.momentum) * var).astype(
+                old_var.dtype
+            )
         return normalize(
-            x, mean, var, self.scale, self.bias, self.epsilon, reduced, (feature_axis,), self.dtype, self.promote_dtype
+            x,
+            mean,
+            var,
+            self.scale,
+            self.bias,
+            self.epsilon,
+            reduced,
+            (feature_axis,),
+            self.dtype,
+            self.promote_dtype,
         )
 
     def set_view(self, use_running_average: bool | None = None) -> None:

@@ -28,10 +28,14 @@ def pool(
     """
     strides = tuple(strides) if strides is not None else (1,) * len(window_shape)
     if len(strides) != len(window_shape):
-        raise ValueError(f"strides {strides} and window_shape {tuple(window_shape)} must have the same length")
+        raise ValueError(
+            f"strides {strides} and window_shape {tuple(window_shape)} must have the same length"
+        )
     num_batch = inputs.ndim - len(window_shape) - 1
     if num_batch < 0:
-        raise ValueError(f"pooling over {len(window_shape)} axes takes [*batch, *spatial, channels]; it got {list(inputs.shape)}")
+        raise ValueError(
+            f"pooling over {len(window_shape)} axes takes [*batch, *spatial, channels]; it got {list(inputs.shape)}"
+        )
     if not isinstance(padding, str):
         padding = [(0, 0)] * num_batch + [(int(low), int(high)) for low, high in padding] + [(0, 0)]
     return lax.reduce_window(
@@ -80,7 +84,13 @@ def avg_pool(
     total = pool(inputs, 0.0, lax.add, window_shape, strides, padding)
     if count_include_pad:
         return total / np.prod(window_shape)
-    ones = jnp.ones((*((1,) * (inputs.ndim - len(window_shape) - 1)), *inputs.shape[-len(window_shape) - 1 : -1], 1))
+    ones = jnp.ones(
+        (
+            *((1,) * (inputs.ndim - len(window_shape) - 1)),
+            *inputs.shape[-len(window_shape) - 1 : -1],
+            1,
+        )
+    )
     return total / pool(ones, 0.0, lax.add, window_shape, strides, padding)
 
 

@@ -65,7 +65,10 @@ class Dropout(Module):
                 "Dropout has no random stream: make it with rngs=nnx.Rngs(...), pass rngs to the call, or call model.eval()"
             )
         key = source() if isinstance(source, RngStream) else source
-        shape = [1 if i in {d % inputs.ndim for d in self.broadcast_dims} else n for i, n in enumerate(inputs.shape)]
+        shape = [
+            1 if i in {d % inputs.ndim for d in self.broadcast_dims} else n
+            for i, n in enumerate(inputs.shape)
+        ]
         keep = 1.0 - self.rate
         kept = jnp.broadcast_to(jax.random.bernoulli(key, keep, tuple(shape)), inputs.shape)
         return jnp.where(kept, inputs / keep, jnp.zeros_like(inputs))

@@ -26,7 +26,9 @@ def eval_shape(f: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     structure = lift.structure_of_roots(roots)
 
     def pure(values: Any, args: tuple, kwargs: dict) -> Any:
-        return lift.call("nnx.eval_shape", fun, structure.graphdef, len(roots), values, args, kwargs)
+        return lift.call(
+            "nnx.eval_shape", fun, structure.graphdef, len(roots), values, args, kwargs
+        )
 
     values = structure.values()
     out, sent, note = jax.eval_shape(pure, values, args, kwargs)

@@ -66,11 +66,19 @@ def value_and_grad(
     Returns:
       ``(value, grads)``; ``grads`` is a tuple where ``argnums`` is a sequence.
     """
-    return _transform(f, "nnx.value_and_grad", argnums, has_aux, holomorphic, allow_int, with_value=True)
+    return _transform(
+        f, "nnx.value_and_grad", argnums, has_aux, holomorphic, allow_int, with_value=True
+    )
 
 
 def _transform(
-    f: Any, name: str, argnums: Any, has_aux: bool, holomorphic: bool, allow_int: bool, with_value: bool
+    f: Any,
+    name: str,
+    argnums: Any,
+    has_aux: bool,
+    holomorphic: bool,
+    allow_int: bool,
+    with_value: bool,
 ) -> Any:
     options = {
         "argnums": argnums, "has_aux": has_aux, "holomorphic": holomorphic, "allow_int": allow_int,
@@ -85,7 +93,15 @@ class GradFunction:
     """A function that returns gradients; made by :func:`grad` and :func:`value_and_grad`."""
 
     def __init__(
-        self, f: Any, name: str, *, argnums: Any, has_aux: bool, holomorphic: bool, allow_int: bool, with_value: bool
+        self,
+        f: Any,
+        name: str,
+        *,
+        argnums: Any,
+        has_aux: bool,
+        holomorphic: bool,
+        allow_int: bool,
+        with_value: bool,
     ):
         self.fun, self.bound_args, self.bound_kwargs = unbind(f)
         self.name = name
@@ -94,7 +110,7 @@ class GradFunction:
         self.wanted = tuple(w if isinstance(w, DiffState) else DiffState(w, Param) for w in wanted)
         self.has_aux = has_aux
         self.with_value = with_value
-        self.options = {"holomorphic": holomorphic, "allow_int": allow_int}
+        self.options: dict[str, Any] = {"holomorphic": holomorphic, "allow_int": allow_int}
         functools.update_wrapper(self, self.fun, updated=())
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
@@ -106,7 +122,10 @@ class GradFunction:
         structure = lift.structure_of_roots(roots)
         chosen = [self._leaves_of(w, args, structure, len(roots)) for w in self.wanted]
         values = structure.values()
-        points = [[values[i] for i in c] if c is not None else args[w.argnum] for w, c in zip(self.wanted, chosen)]
+        points = [
+            [values[i] for i in c] if c is not None else args[w.argnum]
+            for w, c in zip(self.wanted, chosen)
+        ]
 
         def pure(points: list[Any]) -> tuple[Any, tuple]:
             inner, inner_args = list(values), list(args)
@@ -117,12 +136,20 @@ class GradFunction:
                     for leaf, value in zip(leaves, point):
                         inner[leaf] = value
             out, sent, note = lift.call(
-                self.name, self.fun, structure.graphdef, len(roots), inner, tuple(inner_args), kwargs
+                self.name,
+                self.fun,
+                structure.graphdef,
+                len(roots),
+                inner,
+                tuple(inner_args),
+                kwargs,
             )
             value, aux = out if self.has_aux else (out, None)
             return value, (aux, sent, note)
 
-        (value, (aux, sent, note)), grads = jax.value_and_grad(pure, has_aux=True, **self.options)(points)
+        (value, (aux, sent, note)), grads = jax.value_and_grad(pure, has_aux=True, **self.options)(
+            points
+        )
         aux = lift.attach(structure, roots, aux, sent, note)
         results = tuple(
             gradient if leaves is None else _as_state(structure, leaves, gradient)
@@ -133,10 +160,14 @@ class GradFunction:
             return ((value, aux) if self.has_aux else value), result
         return (result, aux) if self.has_aux else result
 
-    def _leaves_of(self, want: DiffState, args: tuple, structure: Structure, num_roots: int) -> dict[int, tuple] | None:
+    def _leaves_of(
+        self, want: DiffState, args: tuple, structure: Structure, num_roots: int
+    ) -> dict[int, tuple] | None:
         """Leaf number -> path of what to differentiate, or None for an argument without an object."""
         if not -len(args) <= want.argnum < len(args):
-            raise TypeError(f"{self.name} is to differentiate argument {want.argnum}, but the call has {len(args)}")
+            raise TypeError(
+                f"{self.name} is to differentiate argument {want.argnum}, but the call has {len(args)}"
+            )
         arg = args[want.argnum]
         if not isinstance(arg, lift.Slot):
             return None
@@ -170,7 +201,10 @@ def _below(structure: Structure, root: int, num_roots: int) -> dict[int, tuple]:
 
 
 def _as_state(structure: Structure, paths: dict[int, tuple], gradient: list[Any]) -> Any:
-    flat = [(path, structure.leaves[number].replace(g)) for (number, path), g in zip(paths.items(), gradient)]  # type: ignore[union-attr]
+    flat = [
+        (path, structure.leaves[number].replace(g))
+        for (number, path), g in zip(paths.items(), gradient)
+    ]  # type: ignore[union-attr]
     if len(flat) == 1 and not flat[0][0]:
         return flat[0][1]  # the argument is a Variable itself
     return from_flat_state(flat)

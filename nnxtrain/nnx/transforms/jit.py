@@ -53,7 +53,7 @@ def jit(
     >>> double(v); v.value.tolist()
     [2.0, 2.0]
     """
-    options = {
+    options: dict[str, Any] = {
         "static_argnums": static_argnums, "static_argnames": static_argnames, "donate_argnums": donate_argnums,
         "donate_argnames": donate_argnames, "keep_unused": keep_unused, "inline": inline, "donate": donate,
     }  # fmt: skip
@@ -82,10 +82,14 @@ class JitFunction:
         self.fun, self.bound_args, self.bound_kwargs = unbind(fun)
         shift = len(self.bound_args)
         names = _parameter_names(self.fun)
-        self.static_argnums, self.static_argnames = _both(static_argnums, static_argnames, names, shift)
-        self.donate_argnums, self.donate_argnames = _both(donate_argnums, donate_argnames, names, shift)
+        self.static_argnums, self.static_argnames = _both(
+            static_argnums, static_argnames, names, shift
+        )
+        self.donate_argnums, self.donate_argnames = _both(
+            donate_argnums, donate_argnames, names, shift
+        )
         self.donate = donate
-        self.jax_options = {"keep_unused": keep_unused, "inline": inline}
+        self.jax_options: dict[str, Any] = {"keep_unused": keep_unused, "inline": inline}
         self.donates = bool(donate or self.donate_argnums or self.donate_argnames)
         self.structures = lift.StructureCache()
         self.programs: OrderedDict[tuple, Program] = OrderedDict()
@@ -125,14 +129,20 @@ class JitFunction:
 
     def _donated_roots(self, args: tuple, kwargs: dict) -> tuple[int, ...]:
         """The numbers of the objects that may be donated."""
-        trees = [args, kwargs] if self.donate else [args[i] for i in self.donate_argnums if i < len(args)]
+        trees = (
+            [args, kwargs]
+            if self.donate
+            else [args[i] for i in self.donate_argnums if i < len(args)]
+        )
         trees += [kwargs[name] for name in self.donate_argnames if name in kwargs]
         slots = jax.tree.leaves(trees, is_leaf=lambda x: isinstance(x, lift.Slot))
         return tuple(sorted({s.number for s in slots if isinstance(s, lift.Slot)}))
 
     def _cache_size(self) -> int:
         """How many programs were compiled."""
-        return sum(p.compiled._cache_size() for p in self.programs.values() if p.compiled is not None)
+        return sum(
+            p.compiled._cache_size() for p in self.programs.values() if p.compiled is not None
+        )
 
 
 class Program:
@@ -142,16 +152,26 @@ class Program:
     find them. Should a later trace (other shapes) write others, those are simply not donated.
     """
 
-    def __init__(self, jitted: JitFunction, graphdef: GraphDef, num_roots: int, donated_roots: tuple[int, ...]):
+    def __init__(
+        self,
+        jitted: JitFunction,
+        graphdef: GraphDef,
+        num_roots: int,
+        donated_roots: tuple[int, ...],
+    ):
         self.jitted = jitted
         self.graphdef = graphdef
         self.num_roots = num_roots
-        self.may_donate = _leaves_below(graphdef, num_roots, donated_roots) if donated_roots else frozenset()
+        self.may_donate = (
+            _leaves_below(graphdef, num_roots, donated_roots) if donated_roots else frozenset()
+        )
         self.donated: tuple[int, ...] = ()
         self.kept: tuple[int, ...] = tuple(range(graphdef.num_leaves))
         self.compiled: Any = None
 
-    def run(self, donated: list[Any], kept: list[Any], *args: Any, **kwargs: Any) -> tuple[Any, list[Any], lift.Note]:
+    def run(
+        self, donated: list[Any], kept: list[Any], *args: Any, **kwargs: Any
+    ) -> tuple[Any, list[Any], lift.Note]:
         """The pure function that JAX compiles."""
         values: list[Any] = [None] * self.graphdef.num_leaves
         for numbers, part in ((self.donated, donated), (self.kept, kept)):
@@ -175,7 +195,9 @@ class Program:
             note = self._abstract_note(values, args, kwargs)
             written = set(note.changed) if note.patch is None else set()
             self.donated = tuple(sorted(written & self.may_donate))
-            self.kept = tuple(i for i in range(self.graphdef.num_leaves) if i not in written & self.may_donate)
+            self.kept = tuple(
+                i for i in range(self.graphdef.num_leaves) if i not in written & self.may_donate
+            )
         plain_donations = tuple(i + 2 for i in jitted.donate_argnums)
         self.compiled = jax.jit(
             self.run,
@@ -200,11 +222,15 @@ class Program:
             return [], values
         donated = [values[i] for i in self.donated]
         kept = [values[i] for i in self.kept]
-        if len(set(map(id, donated))) != len(donated) or not {*map(id, donated)}.isdisjoint(map(id, kept)):
+        if len(set(map(id, donated))) != len(donated) or not {*map(id, donated)}.isdisjoint(
+            map(id, kept)
+        ):
             donated = _unshared(donated, kept)
         return donated, kept
 
-    def __call__(self, values: list[Any], args: tuple, kwargs: dict) -> tuple[Any, list[Any], lift.Note]:
+    def __call__(
+        self, values: list[Any], args: tuple, kwargs: dict
+    ) -> tuple[Any, list[Any], lift.Note]:
         if self.compiled is None:
             self.compile(values, args, kwargs)
         return self.compiled(*self._arguments(values), *args, **kwargs)
@@ -240,17 +266,23 @@ def _leaves_below(graphdef: GraphDef, num_roots: int, roots: tuple[int, ...]) ->
         return seen
 
     tops = [ref for _, ref in graphdef.attributes[0] if type(ref) is int]
-    nodes = reached([tops[i] for i in roots]) - reached([t for i, t in enumerate(tops) if i not in roots])
+    nodes = reached([tops[i] for i in roots]) - reached(
+        [t for i, t in enumerate(tops) if i not in roots]
+    )
     return frozenset(leaf for leaf, number in enumerate(graphdef.leaf_nodes) if number in nodes)
 
 
-def _detach_dynamic(args: tuple, kwargs: dict, argnums: tuple[int, ...], argnames: tuple[str, ...]) -> tuple[list, tuple]:
+def _detach_dynamic(
+    args: tuple, kwargs: dict, argnums: tuple[int, ...], argnames: tuple[str, ...]
+) -> tuple[list, tuple]:
     """Like ``lift.detach``, leaving the static arguments alone."""
     static = {i: args[i] for i in argnums if i < len(args)}
     kept = {name: kwargs[name] for name in argnames if name in kwargs}
     for value in (*static.values(), *kept.values()):
         if isinstance(value, Object | Variable):
-            raise TypeError(f"a {type(value).__name__} cannot be a static argument of nnx.jit; take it off static_argnums")
+            raise TypeError(
+                f"a {type(value).__name__} cannot be a static argument of nnx.jit; take it off static_argnums"
+            )
     dynamic = tuple(None if i in static else a for i, a in enumerate(args))
     args, kwargs, roots = lift.detach(dynamic, {k: v for k, v in kwargs.items() if k not in kept})
     return [tuple(static.get(i, a) for i, a in enumerate(args)), {**kwargs, **kept}], roots
@@ -263,14 +295,18 @@ def _parameter_names(fun: Callable) -> list[str]:
         return []
 
 
-def _both(numbers: Any, names: Any, parameters: list[str], shift: int) -> tuple[tuple[int, ...], tuple[str, ...]]:
+def _both(
+    numbers: Any, names: Any, parameters: list[str], shift: int
+) -> tuple[tuple[int, ...], tuple[str, ...]]:
     """Argument numbers and names, each completed from the other by the function's signature."""
     numbers = () if numbers is None else (numbers,) if isinstance(numbers, int) else tuple(numbers)
     names = () if names is None else (names,) if isinstance(names, str) else tuple(names)
     numbers = tuple(n + shift if n >= 0 else n + len(parameters) for n in numbers)
     unknown = [name for name in names if parameters and name not in parameters]
     if unknown and "kwargs" not in parameters:
-        raise ValueError(f"the function has no argument {unknown[0]!r}; it has {', '.join(parameters)}")
+        raise ValueError(
+            f"the function has no argument {unknown[0]!r}; it has {', '.join(parameters)}"
+        )
     all_numbers = {*numbers, *(parameters.index(name) for name in names if name in parameters)}
     all_names = {*names, *(parameters[n] for n in numbers if n < len(parameters))}
     return tuple(sorted(all_numbers)), tuple(sorted(all_names))

@@ -23,7 +23,16 @@ import jax
 import numpy as np
 
 from nnxtrain.nnx import trace
-from nnxtrain.nnx.graph import ArrayDef, Check, GraphDef, ObjectDef, Structure, structure_of, verify, walk
+from nnxtrain.nnx.graph import (
+    ArrayDef,
+    Check,
+    GraphDef,
+    ObjectDef,
+    Structure,
+    structure_of,
+    verify,
+    walk,
+)
 from nnxtrain.nnx.module import Object
 from nnxtrain.nnx.state import State
 from nnxtrain.nnx.variables import Variable, put_raw
@@ -61,7 +70,14 @@ class Patch:
 
     __slots__ = ("graphdef", "origins", "outputs", "rewritten", "sent")
 
-    def __init__(self, graphdef: GraphDef, origins: dict[int, int], rewritten: frozenset, sent: tuple, outputs: tuple):
+    def __init__(
+        self,
+        graphdef: GraphDef,
+        origins: dict[int, int],
+        rewritten: frozenset,
+        sent: tuple,
+        outputs: tuple,
+    ):
         self.graphdef = graphdef
         self.origins = origins
         self.rewritten = rewritten
@@ -80,42 +96,66 @@ class Note:
         self.patch = patch
 
 
-_LEAVES = (jax.Array, np.ndarray, np.generic, int, float, complex, bool, str, type(None), State, jax.ShapeDtypeStruct)
+_LEAVES = (
+    jax.Array,
+    np.ndarray,
+    np.generic,
+    int,
+    float,
+    complex,
+    bool,
+    str,
+    type(None),
+    State,
+    jax.ShapeDtypeStruct,
+)
 
 
 def _is_object(value: Any) -> bool:
     return isinstance(value, Object | Variable | State)
 
 
-def detach(args: tuple, kwargs: dict, roots: list[Any] | None = None) -> tuple[tuple, dict, tuple[Any, ...]]:
+def detach(
+    args: tuple, kwargs: dict, roots: list[Any] | None = None
+) -> tuple[tuple, dict, tuple[Any, ...]]:
     """Replace each object in the arguments by a Slot; the same object gets the same number."""
-    found: list[Any] = [] if roots is None else roots
-    numbers = {id(r): i for i, r in enumerate(found)}
+    slots = _Slots([] if roots is None else roots)
+    taken = tuple([slots.take(a) for a in args])
+    return taken, {k: slots.take(v) for k, v in kwargs.items()}, tuple(slots.found)
 
-    def slot(value: Any) -> Any:
-        if isinstance(value, Object | Variable):
-            if id(value) not in numbers:
-                numbers[id(value)] = len(found)
-                found.append(value)
-            return Slot(numbers[id(value)])
-        return value
 
-    def take(value: Any) -> Any:
+class _Slots:
+    """Hands out Slots for objects. (A class: functions that call themselves would keep the objects alive in a cycle.)"""
+
+    __slots__ = ("found", "numbers")
+
+    def __init__(self, found: list[Any]):
+        self.found = found
+        self.numbers = {id(r): i for i, r in enumerate(found)}
+
+    def slot(self, value: Any) -> Any:
+        if not isinstance(value, Object | Variable):
+            return value
+        number = self.numbers.get(id(value))
+        if number is None:
+            number = self.numbers[id(value)] = len(self.found)
+            self.found.append(value)
+        return Slot(number)
+
+    def take(self, value: Any) -> Any:
         if isinstance(value, Object | Variable):
-            return slot(value)
+            return self.slot(value)
         if isinstance(value, _LEAVES):
             return value
         kind = type(value)
         if kind is tuple or kind is list:
-            return kind([take(v) for v in value])
+            return kind([self.take(v) for v in value])
         if kind is dict:
-            return {k: take(v) for k, v in value.items()}
+            return {k: self.take(v) for k, v in value.items()}
         leaves = jax.tree_util.tree_leaves(value, is_leaf=_is_object)
         if any(isinstance(leaf, Object | Variable) for leaf in leaves):
-            return jax.tree.map(slot, value, is_leaf=_is_object)
+            return jax.tree.map(self.slot, value, is_leaf=_is_object)
         return value
-
-    return tuple([take(a) for a in args]), {k: take(v) for k, v in kwargs.items()}, tuple(found)
 
 
 def refill(tree: Any, objects: Any) -> Any:
@@ -123,7 +163,9 @@ def refill(tree: Any, objects: Any) -> Any:
     if isinstance(tree, Slot):
         return objects[tree.number]
     return jax.tree.map(
-        lambda x: objects[x.number] if isinstance(x, Slot) else x, tree, is_leaf=lambda x: isinstance(x, Slot | State)
+        lambda x: objects[x.number] if isinstance(x, Slot) else x,
+        tree,
+        is_leaf=lambda x: isinstance(x, Slot | State),
     )
 
 
@@ -190,7 +232,9 @@ def call(
         outputs: list[Any] = []
         (out,), _, outputs_found = detach((out,), {}, outputs)
         restructured = any(
-            n._version != versions[id(n)] if isinstance(n, Object) else n._metadata is not metadata[id(n)]
+            n._version != versions[id(n)]
+            if isinstance(n, Object)
+            else n._metadata is not metadata[id(n)]
             for n in nodes
             if isinstance(n, Object | Variable)
         )
@@ -198,13 +242,17 @@ def call(
             patch, sent = _patch(graphdef, nodes, versions, values, roots, outputs_found, always)
             return out, sent, Note((), patch)
         now = _values_now(graphdef, nodes)
-        changed = tuple(i for i, (old, new) in enumerate(zip(values, now)) if old is not new or i in always)
+        changed = tuple(
+            i for i, (old, new) in enumerate(zip(values, now)) if old is not new or i in always
+        )
         return out, [now[i] for i in changed], Note(changed, None)
 
 
 def _values_now(graphdef: GraphDef, nodes: list[Any]) -> list[Any]:
     """The present values of built nodes, leaf by leaf; array attributes are read from their containers."""
-    now: list[Any] = [n._value if isinstance(n, Variable) else n for n in (nodes[i] for i in graphdef.leaf_nodes)]
+    now: list[Any] = [
+        n._value if isinstance(n, Variable) else n for n in (nodes[i] for i in graphdef.leaf_nodes)
+    ]
     if any(isinstance(graphdef.nodes[i], ArrayDef) for i in graphdef.leaf_nodes):
         position = {node: leaf for leaf, node in enumerate(graphdef.leaf_nodes)}
         for number, attributes in enumerate(graphdef.attributes):
@@ -241,7 +289,11 @@ def _patch(
     sent, out = [], []
     for leaf, (number, live) in enumerate(zip(after.graphdef.leaf_nodes, after.leaves)):
         origin = origins.get(number)
-        if origin is None or leaf_of[origin] in always or live._value is not values[leaf_of[origin]]:
+        if (
+            origin is None
+            or leaf_of[origin] in always
+            or live._value is not values[leaf_of[origin]]
+        ):
             sent.append(leaf)
             out.append(live._value)
     numbers = {id(n): i for i, n in enumerate(after.nodes)}
@@ -278,7 +330,10 @@ def _replay(patch: Patch, roots: tuple[Any, ...], out: Any, sent: Any) -> Any:
             put_raw(known[number], value)
     nodes = graphdef.build(leaves, known)
     for number in patch.rewritten:
-        items = [(k, nodes[ref] if type(ref) is int else ref.value) for k, ref in graphdef.attributes[number]]
+        items = [
+            (k, nodes[ref] if type(ref) is int else ref.value)
+            for k, ref in graphdef.attributes[number]
+        ]
         known[number]._graph_assign(items)
         known[number]._version += 1
     for number, node in known.items():

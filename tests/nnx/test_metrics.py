@@ -1,0 +1,67 @@
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from nnxtrain import nnx
+
+
+def test_average_over_batches_and_masks():
+    average = nnx.metrics.Average("loss")
+    assert np.isnan(average.compute())
+    average.update(loss=jnp.array([1.0, 2.0]))
+    average.update(loss=jnp.array([6.0, jnp.nan]), mask=jnp.array([True, False]), other=1)
+    assert average.compute() == 3.0
+    average.reset()
+    average.update(loss=4.0)
+    assert average.compute() == 4.0
+    with pytest.raises(TypeError, match="needs loss="):
+        average.update(other=1.0)
+
+
+def test_accuracy_counts_examples():
+    rng = np.random.default_rng(0)
+    logits, labels = rng.normal(size=(50, 4)), rng.integers(0, 4, 50)
+    mask = rng.random(50) < 0.7
+    accuracy = nnx.metrics.Accuracy()
+    for part in np.split(np.arange(50), [13, 30]):
+        accuracy.update(
+            logits=jnp.asarray(logits[part]),
+            labels=jnp.asarray(labels[part]),
+            mask=jnp.asarray(mask[part]),
+        )
+    np.testing.assert_allclose(
+        accuracy.compute(), (logits.argmax(-1) == labels)[mask].mean(), rtol=1e-6
+    )
+    with pytest.raises(ValueError, match="integer labels"):
+        accuracy.update(logits=jnp.ones((2, 3)), labels=jnp.ones(2))
+
+
+def test_binary_accuracy():
+    accuracy = nnx.metrics.Accuracy(threshold=0.5)
+    accuracy.update(logits=jnp.array([0.2, 0.7, 0.9]), labels=jnp.array([0, 1, 0]))
+    np.testing.assert_allclose(accuracy.compute(), 2 / 3)
+
+
+def test_welford_is_numpy():
+    values = np.random.default_rng(0).normal(3.0, 2.0, 101).astype(np.float32)
+    welford = nnx.metrics.Welford()
+    for part in np.split(values, [7, 50]):
+        welford.update(values=part)
+    result = welford.compute()
+    np.testing.assert_allclose(result.mean, values.mean(), rtol=1e-5)
+    np.testing.assert_allclose(result.standard_deviation, values.std(), rtol=1e-5)
+    np.testing.assert_allclose(
+        result.standard_error_of_mean, values.std() / np.sqrt(101), rtol=1e-5
+    )
+
+
+def test_several_under_one_roof():
+    metrics = nnx.MultiMetric(loss=nnx.metrics.Average("loss"), accuracy=nnx.metrics.Accuracy())
+    nnx.jit(lambda m: m.update(loss=jnp.ones(2), logits=jnp.eye(2), labels=jnp.array([0, 0])))(
+        metrics
+    )
+    assert {k: float(v) for k, v in metrics.compute().items()} == {"loss": 1.0, "accuracy": 0.5}
+    metrics.reset()
+    assert metrics.loss.count.value == 0
+    with pytest.raises(ValueError, match="cannot be called"):
+        nnx.MultiMetric(update=nnx.metrics.Average())

@@ -1,0 +1,114 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from nnxtrain import nnx
+
+
+def make(tx=None, wrt=nnx.Param):
+    model = nnx.BatchNorm(3, rngs=nnx.Rngs(0))
+    return model, nnx.Optimizer(model, tx or optax.adam(0.1), wrt=wrt)
+
+
+@pytest.mark.parametrize(
+    "tx", [optax.sgd(0.1), optax.adam(0.1), optax.chain(optax.clip(0.1), optax.adamw(0.1))]
+)
+def test_updates_are_those_of_optax(tx):
+    model = nnx.Linear(2, 2, rngs=nnx.Rngs(0))
+    optimizer = nnx.Optimizer(model, tx, wrt=nnx.Param)
+    params = nnx.to_pure_dict(nnx.state(model))
+    state = tx.init(params)
+    x = jnp.ones((4, 2))
+    for _ in range(3):
+        optimizer.update(model, nnx.grad(lambda m: (m(x) ** 2).mean())(model))
+        grads = jax.grad(lambda p: ((x @ p["kernel"] + p["bias"]) ** 2).mean())(params)
+        updates, state = tx.update(grads, state, params)
+        params = optax.apply_updates(params, updates)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5),
+        nnx.to_pure_dict(nnx.state(model)),
+        params,
+    )
+    assert optimizer.step.value == 3
+
+
+def test_only_what_wrt_means_is_optimized():
+    model, optimizer = make(wrt=nnx.PathContains("scale"))
+    grads = nnx.grad(
+        lambda m: m(jnp.arange(6.0).reshape(2, 3)).sum(),
+        argnums=nnx.DiffState(0, nnx.PathContains("scale")),
+    )(model)
+    bias = model.bias.value
+    optimizer.update(model, grads)
+    assert model.bias.value is bias
+
+
+def test_gradients_of_other_variables_are_refused():
+    model, optimizer = make(wrt=nnx.PathContains("scale"))
+    grads = nnx.grad(lambda m: m(jnp.ones((2, 3))).sum())(model)
+    with pytest.raises(ValueError, match="a gradient for bias, which does not fit"):
+        optimizer.update(model, grads)
+
+
+def test_a_module_of_gradients_will_do():
+    model = nnx.Linear(2, 2, rngs=nnx.Rngs(0))
+    optimizer = nnx.Optimizer(model, optax.sgd(1.0), wrt=nnx.Param)
+    before = model.bias.value
+    optimizer.update(model, jax.grad(lambda m: m(jnp.ones((1, 2))).sum())(model))
+    np.testing.assert_allclose(model.bias.value, before - 1.0)
+
+
+def test_the_model_is_no_part_of_the_optimizers_state():
+    model, optimizer = make()
+    paths = {p for p, _ in nnx.to_flat_state(nnx.state(optimizer))}
+    assert paths == {
+        ("step",), ("opt_state", 0, "count"), ("opt_state", 0, "mu", "scale"), ("opt_state", 0, "mu", "bias"),
+        ("opt_state", 0, "nu", "scale"), ("opt_state", 0, "nu", "bias"),
+    }  # fmt: skip
+    both = nnx.ModelAndOptimizer(model, optax.sgd(0.1))
+    assert ("model", "scale") in {p for p, _ in nnx.to_flat_state(nnx.state(both))}
+
+
+def test_kinds_of_state():
+    _, optimizer = make()
+    state = nnx.state(optimizer)
+    assert isinstance(state["opt_state"][0]["mu"]["scale"], nnx.OptVariable)
+    assert isinstance(state["opt_state"][0]["count"], nnx.OptArray)
+
+
+def test_masked_and_partitioned_transformations():
+    tx = optax.multi_transform(
+        {"a": optax.adam(0.1), "b": optax.set_to_zero()},
+        lambda params: jax.tree_util.tree_map_with_path(
+            lambda path, _: "a" if "scale" in str(path) else "b", params
+        ),
+    )
+    model, optimizer = make(tx)
+    bias = np.asarray(model.bias.value)
+    grads = nnx.grad(lambda m: jnp.exp(m(jnp.arange(6.0).reshape(2, 3))).sum())(model)
+    optimizer.update(model, grads)
+    np.testing.assert_array_equal(model.bias.value, bias)
+    assert not np.array_equal(model.scale.value, np.ones(3))
+
+
+def test_update_without_the_model_writes_the_linked_one():
+    model, optimizer = make(optax.sgd(1.0))
+    grads = nnx.grad(lambda m: m(jnp.ones((2, 3))).sum())(model)
+    optimizer.update(grads)
+    assert optimizer.step.value == 1
+    with pytest.raises(TypeError, match=r"takes \(grads\) or \(model, grads\)"):
+        optimizer.update()
+
+
+def test_extra_arguments_reach_the_transformation():
+    model = nnx.Linear(1, 1, rngs=nnx.Rngs(0))
+    seen = []
+    tx = optax.GradientTransformationExtraArgs(
+        lambda params: optax.EmptyState(),
+        lambda u, s, p=None, *, value, **_: (seen.append(value), (u, s))[1],
+    )
+    optimizer = nnx.Optimizer(model, tx, wrt=nnx.Param)
+    optimizer.update(model, nnx.grad(lambda m: m(jnp.ones((1, 1))).sum())(model), value=3.0)
+    assert seen == [3.0]

@@ -1,0 +1,129 @@
+import copy
+import pickle
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from nnxtrain import nnx
+
+
+def test_the_value_is_read_and_written():
+    v = nnx.Param(jnp.ones(3))
+    v.value = v.value + 1
+    v[0] = 5.0
+    v[...] = v[...] * 2
+    assert v.value.tolist() == [10.0, 4.0, 4.0]
+    assert v.get_value(index=0) == 10.0
+
+
+@pytest.mark.parametrize("value", [1, 1.5, True, np.float64(2.0), np.arange(3), [1.0][0]])
+def test_values_become_strong_jax_arrays(value):
+    held = nnx.Variable(value).value
+    assert isinstance(held, jax.Array)
+    assert not held.weak_type
+
+
+def test_a_weakly_typed_result_becomes_strong():
+    v = nnx.Variable(jnp.asarray(1.0))
+    v.value = jnp.asarray(2.0) * 1
+    assert not v.value.weak_type
+
+
+def test_operators_act_on_the_value():
+    v, w = nnx.Param(jnp.array([1.0, 2.0])), nnx.Param(jnp.array([3.0, 4.0]))
+    assert (v + w).tolist() == [4.0, 6.0]
+    assert (1 - v).tolist() == [0.0, -1.0]
+    assert (v @ w) == 11.0
+    assert (-v).tolist() == [-1.0, -2.0]
+    assert (v == jnp.array([1.0, 0.0])).tolist() == [True, False]
+    assert jnp.sum(v) == 3.0
+    assert v.sum() == 3.0
+    assert len(v) == 2
+    assert float(nnx.Variable(2.5)) == 2.5
+    assert list(range(3))[nnx.Variable(1)] == 1
+
+
+def test_metadata_is_read_as_attributes_and_written():
+    v = nnx.Param(jnp.ones(2), sharding=("data",))
+    assert v.sharding == ("data",)
+    v.note = "x"
+    assert v.get_metadata() == {"sharding": ("data",), "note": "x"}
+    v.del_metadata("note")
+    assert not v.has_metadata("note")
+    with pytest.raises(AttributeError, match="no metadata 'nothing'"):
+        _ = v.nothing
+
+
+def test_hooks_see_reads_and_writes():
+    v = nnx.Variable(
+        jnp.array(1.0),
+        on_get_value=lambda variable, value: value + 1,
+        on_set_value=lambda variable, value: value * 10,
+        on_create_value=lambda variable, value: value + 100,
+    )
+    assert v.raw_value == 101.0
+    assert v.value == 102.0
+    v.value = 3.0
+    assert v.raw_value == 30.0
+
+
+def test_copies_share_no_writes():
+    v = nnx.Param(jnp.ones(2), tag="a")
+    for other in (
+        v.copy(),
+        copy.copy(v),
+        copy.deepcopy(v),
+        pickle.loads(pickle.dumps(v)),
+        nnx.Param(v),
+    ):
+        assert type(other) is nnx.Param
+        assert other.tag == "a"
+        other.value = jnp.zeros(2)
+        assert v.value.tolist() == [1.0, 1.0]
+
+
+def test_a_variable_is_a_pytree_of_its_value():
+    v = nnx.BatchStat(jnp.ones(2), tag="a")
+    doubled = jax.tree.map(lambda x: 2 * x, v)
+    assert type(doubled) is nnx.BatchStat
+    assert doubled.value.tolist() == [2.0, 2.0]
+    assert doubled.tag == "a"
+    assert jax.jit(lambda v: v)(v).value.tolist() == [1.0, 1.0]
+
+
+def test_subclasses_are_kinds_of_their_own():
+    class Counter(nnx.Variable):
+        pass
+
+    class M(nnx.Module):
+        def __init__(self):
+            self.n = Counter(0)
+            self.p = nnx.Param(jnp.ones(1))
+
+    assert list(nnx.state(M(), Counter)) == ["n"]
+
+
+def test_names_of_kinds():
+    assert nnx.variable_type_from_name("params") is nnx.Param
+    assert nnx.variable_name_from_type(nnx.BatchStat) == "batch_stats"
+    with pytest.raises(ValueError, match="no Variable kind is named"):
+        nnx.variable_type_from_name("nope")
+    made = nnx.variable_type_from_name("my_stats", allow_register=True)
+    assert made.__name__ == "MyStats"
+    with pytest.raises(ValueError, match="belongs to"):
+        nnx.register_variable_name("params", made)
+
+
+def test_a_write_under_a_foreign_jax_transform_raises_and_a_leak_is_impossible():
+    v = nnx.Param(jnp.ones(2))
+
+    def write(x):
+        v.value = x
+        return x
+
+    for transform in (jax.jit, jax.vmap, jax.grad):
+        with pytest.raises(nnx.TraceError, match="made outside"):
+            transform(lambda x: write(x).sum())(jnp.ones(2))
+    assert v.value.tolist() == [1.0, 1.0]
