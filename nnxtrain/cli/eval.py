@@ -44,7 +44,8 @@ class Eval(Command):
             return 0
         from nnxtrain.training.results_table import print_results
 
-        print_results([metrics], title=str(directory))
+        print(f"run: {directory}")
+        print_results([metrics])
         return 0
 
 

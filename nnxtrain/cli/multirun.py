@@ -130,6 +130,11 @@ def _for_hydra(overrides: Sequence[str], config_dirs: Sequence[str], loader: Any
             raise InputError(f"hydra.{part}: {target!r} is not a plugin of Hydra")
     if master.hydra.callbacks:
         raise InputError("hydra.callbacks: not supported")
+    limit = "hydra.launcher.timeout_min"
+    local = str(master.hydra.launcher["_target_"]).endswith(".submitit_launcher.LocalLauncher")
+    if local and not any(limit in text for text in opened):
+        # It would kill every trial after an hour; a queue has a limit of its own, a desk has none.
+        opened.append(f"{limit}={60 * 24 * 30}")
     return opened
 
 
