@@ -325,6 +325,10 @@ def _operator(function: Callable, reflected: bool = False) -> Callable:
     return method
 
 
+def _unary(function: Callable) -> Callable:
+    return lambda self: function(self.get_value())
+
+
 for _name in [
     "add",
     "sub",
@@ -346,9 +350,8 @@ for _name in [
 for _name in ["eq", "ne", "lt", "le", "gt", "ge"]:
     setattr(Variable, f"__{_name}__", _operator(getattr(operator, _name)))
 for _name in ["neg", "pos", "abs", "invert"]:
-    setattr(
-        Variable, f"__{_name}__", lambda self, _f=getattr(operator, _name): _f(self.get_value())
-    )
+    setattr(Variable, f"__{_name}__", _unary(getattr(operator, _name)))
+Variable.__hash__ = object.__hash__  # type: ignore[method-assign,assignment]
 
 
 def _register_pytree(cls: type[Variable]) -> None:

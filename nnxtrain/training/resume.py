@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from omegaconf import OmegaConf
 
@@ -54,12 +55,13 @@ def overridden(config_path: Path, overrides: Sequence[str]) -> Config:
 
 
 def _with(config: Config, key: str, text: str) -> Config:
-    section, _, name = key.partition(".")
-    structured = OmegaConf.structured(config.trainer)
+    """Set one field of the trainer section, where all that may change lies."""
+    name = key.removeprefix("trainer.")
     try:
-        structured = OmegaConf.merge(structured, OmegaConf.from_dotlist([f"{name}={text}"]))
-        trainer = OmegaConf.to_object(structured)
+        changed = OmegaConf.from_dotlist([f"{name}={text}"])
+        trainer: Any = OmegaConf.to_object(
+            OmegaConf.merge(OmegaConf.structured(config.trainer), changed)
+        )
     except Exception as error:
         raise InputError(f"{key}: {str(error).splitlines()[0]}") from error
-    assert section == "trainer"  # all that may change lies there
     return dataclasses.replace(config, trainer=trainer)

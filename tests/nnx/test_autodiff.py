@@ -62,7 +62,7 @@ def test_several_arguments_of_both_kinds():
 
 def test_aux_may_hold_the_callers_objects():
     model = Two()
-    grads, aux = nnx.grad(lambda m: (m(1.0), {"model": m, "n": 1}), has_aux=True)(model)
+    _, aux = nnx.grad(lambda m: (m(1.0), {"model": m, "n": 1}), has_aux=True)(model)
     assert aux["model"] is model
     (_value, aux), _grads = nnx.value_and_grad(lambda m: (m(1.0), 7), has_aux=True)(model)
     assert aux == 7

@@ -201,10 +201,8 @@ def _below(structure: Structure, root: int, num_roots: int) -> dict[int, tuple]:
 
 
 def _as_state(structure: Structure, paths: dict[int, tuple], gradient: list[Any]) -> Any:
-    flat = [
-        (path, structure.leaves[number].replace(g))
-        for (number, path), g in zip(paths.items(), gradient)
-    ]  # type: ignore[union-attr]
+    leaves: list[Any] = structure.leaves
+    flat = [(path, leaves[number].replace(g)) for (number, path), g in zip(paths.items(), gradient)]
     if len(flat) == 1 and not flat[0][0]:
         return flat[0][1]  # the argument is a Variable itself
     return from_flat_state(flat)

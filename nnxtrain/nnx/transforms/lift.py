@@ -177,7 +177,7 @@ class StructureCache:
         self.held: OrderedDict[tuple[int, ...], tuple[tuple, Structure]] = OrderedDict()
 
     def __call__(self, roots: tuple[Any, ...]) -> Structure:
-        if len(roots) == 1 and isinstance(roots[0], Object):
+        if len(roots) == 1:
             return structure_of(roots[0])
         key = tuple(map(id, roots))
         entry = self.held.get(key)
