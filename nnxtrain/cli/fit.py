@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,20 +57,22 @@ class Fit(Command):
         trials = sweep(
             self.overrides, config_dirs=self.config_dir, packages=self.package, command=command
         )
-        print_table(["trial", "run", "results"], [_row(trial) for trial in trials])
+        shared = set.intersection(*(set(trial["overrides"]) for trial in trials))
+        shared = shared if len(trials) > 1 else set()  # what all have in common tells nothing
+        print_table(["trial", "run", "results"], [_row(trial, shared) for trial in trials])
         failed = [trial for trial in trials if "error" in trial]
         for trial in failed:
             print(f"error: trial {_label(trial)}: {trial['error']}", file=sys.stderr)
         return 1 if failed else 0
 
 
-def _label(trial: dict[str, Any]) -> str:
-    return " ".join(trial["overrides"]) or "(no overrides)"
+def _label(trial: dict[str, Any], without: Set[str] = frozenset()) -> str:
+    return " ".join(text for text in trial["overrides"] if text not in without) or "-"
 
 
-def _row(trial: dict[str, Any]) -> tuple[str, str, str]:
+def _row(trial: dict[str, Any], shared: Set[str]) -> tuple[str, str, str]:
     if "error" in trial:
-        return _label(trial), "", "failed"
+        return _label(trial, shared), "", "failed"
     results = trial["results"].items()
     numbers = [f"{key} {value:.4g}" for key, value in results if isinstance(value, float)]
-    return _label(trial), trial["directory"], "  ".join(numbers)
+    return _label(trial, shared), trial["directory"], "  ".join(numbers)

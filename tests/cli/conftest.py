@@ -8,6 +8,7 @@ import pytest
 
 HERE = Path(__file__).parent
 PROJECT = HERE.parent / "config" / "project"
+collect_ignore = ["standin"]  # not tests: code that a test puts on the path of a process
 FLAGS = ["--config-dir", str(PROJECT / "conf"), "--package", "fakes"]
 
 

@@ -65,18 +65,24 @@ def test_from_python(flags, standin):
 
 
 def test_sweep(flags, capsys, tmp_path, standin):
-    argv = ["fit", "-m", "optim.learning_rate=1e-3,1e-2", "model.hidden=[1],[2]", *flags]
+    argv = ["fit", "-m", "optim.learning_rate=1e-3,1e-2", "model.hidden=[1],[2]", "name=x", *flags]
     assert main(argv) == 0
     assert len(runs()) == 4
     assert [call["overrides"] for call in standin.calls] == [
-        ["optim.learning_rate=0.001", "model.hidden=[1]"],
-        ["optim.learning_rate=0.001", "model.hidden=[2]"],
-        ["optim.learning_rate=0.01", "model.hidden=[1]"],
-        ["optim.learning_rate=0.01", "model.hidden=[2]"],
+        ["optim.learning_rate=0.001", "model.hidden=[1]", "name=x"],
+        ["optim.learning_rate=0.001", "model.hidden=[2]", "name=x"],
+        ["optim.learning_rate=0.01", "model.hidden=[1]", "name=x"],
+        ["optim.learning_rate=0.01", "model.hidden=[2]", "name=x"],
     ]
     out, err = capsys.readouterr()
     assert err == ""
     assert all(str(run) in out for run in runs())
+    assert [line.split("  ")[0] for line in out.splitlines()[1:]] == [
+        "optim.learning_rate=0.001 model.hidden=[1]",
+        "optim.learning_rate=0.001 model.hidden=[2]",
+        "optim.learning_rate=0.01 model.hidden=[1]",
+        "optim.learning_rate=0.01 model.hidden=[2]",
+    ]
     assert [path.name for path in tmp_path.iterdir()] == ["runs"], "no litter"
     assert [record["overrides"] for record in records()] == [c["overrides"] for c in standin.calls]
 

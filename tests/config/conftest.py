@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 PROJECT = Path(__file__).parent / "project"
+collect_ignore = ["project"]
 
 
 @pytest.fixture(autouse=True)

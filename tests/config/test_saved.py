@@ -1,4 +1,3 @@
-# ruff: noqa: E501  (a case is one line: what is typed, and what is answered)
 import dataclasses
 import logging
 
