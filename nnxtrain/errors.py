@@ -26,7 +26,7 @@ class RunError(NnxtrainError, RuntimeError):
     """The input was fine, and the run failed all the same (exit 1)."""
 
 
-class Interrupted(NnxtrainError):
+class Interrupted(NnxtrainError):  # noqa: N818 (as KeyboardInterrupt: not an error)
     """The user pressed Ctrl-C; what was done is saved and the message says how to go on."""
 
     exit_code = 130

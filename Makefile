@@ -1,0 +1,41 @@
+# Everything runs in a virtual environment of its own, made on first use: `make demo` is enough to start.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PYTEST_ARGS ?= -n 2
+
+.PHONY: help install demo test lint types tests bench clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(VENV)/.installed ## make the virtual environment and install nnxtrain with its tools
+
+$(VENV)/.installed: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
+	  { echo "nnxtrain needs Python 3.11, 3.12 or 3.13; say which: make PYTHON=python3.12 ..."; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade pip
+	$(BIN)/pip install --quiet --editable . --group dev
+	@touch $@
+
+demo: $(VENV)/.installed ## train the built-in example (LeNet on drawn shapes, no download)
+	$(BIN)/nnxtrain fit
+
+test: lint types tests ## everything that must pass: linters, types, tests
+
+lint: $(VENV)/.installed ## check style
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.installed ## check types
+	$(BIN)/mypy
+
+tests: $(VENV)/.installed ## run the test suite, the examples in docstrings included
+	$(BIN)/python -m pytest --doctest-modules nnxtrain tests $(PYTEST_ARGS)
+
+bench: $(VENV)/.installed ## measure what nnx.jit costs beside jax.jit
+	$(BIN)/python scripts/bench/dispatch.py
+
+clean: ## remove the virtual environment and caches (never runs/)
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
