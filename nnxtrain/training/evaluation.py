@@ -8,6 +8,7 @@ from typing import Any
 from nnxtrain import nnx
 from nnxtrain.data.loader import eval_batches
 from nnxtrain.data.source import Source
+from nnxtrain.training.host_values import host_values
 
 
 def evaluate_source(
@@ -21,4 +22,4 @@ def evaluate_source(
             eval_step(model, metrics, batch)
     finally:
         model.train()
-    return {name: float(value) for name, value in metrics.compute().items()}
+    return host_values(metrics.compute())

@@ -6,9 +6,12 @@ import math
 import time
 from dataclasses import dataclass
 
+import numpy as np
+
 from nnxtrain.data.loader import train_batches
 from nnxtrain.errors import Interrupted, RunError
 from nnxtrain.training.checkpoint import Checkpoints
+from nnxtrain.training.host_values import host_values
 from nnxtrain.training.interruption import Interruption
 from nnxtrain.training.metrics_log import MetricsLog
 from nnxtrain.training.progress import Progress
@@ -65,7 +68,7 @@ class Loop:
         self.checkpoints.wait()
 
     def _log(self, step: int) -> None:
-        metrics = {name: float(value) for name, value in self.state.metrics.compute().items()}
+        metrics = host_values(self.state.metrics.compute())
         self.state.metrics.reset()
         if not math.isfinite(metrics.get("loss", 0.0)):
             raise RunError(
@@ -73,7 +76,7 @@ class Loop:
                 "the checkpoints from before are kept; try a smaller optim.learning_rate or optim.clip_norm=1"
             )
         now, (then, since) = time.perf_counter(), self.log_start
-        metrics["learning_rate"] = float(self.session.schedule(step - 1))
+        metrics |= host_values({"learning_rate": np.float32(self.session.schedule(step - 1))})
         metrics["examples_per_second"] = round(
             (step - since) * self.session.config.trainer.batch_size / (now - then), 1
         )

@@ -1,0 +1,176 @@
+"""fit and evaluate, with real data, models, optimizers and checkpoints, from Python and from the command line."""
+
+import json
+import math
+import subprocess
+import sys
+
+import pytest
+
+import nnxtrain
+from nnxtrain.errors import InputError, RunError
+from nnxtrain.training.metrics_log import read_metrics
+from nnxtrain.training.run_directory import RunDirectory
+
+TINY = [
+    "data.name=shapes5/tiny", "model=mlp", "model.hidden=[16]", "trainer.epochs=null", "trainer.steps=12",
+    "trainer.batch_size=64", "trainer.log_every=5", "trainer.eval_every=6",
+]  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def inside(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def run():
+    return nnxtrain.fit(TINY)
+
+
+def test_a_run_leaves_everything_it_is_made_of(run):
+    names = {path.name for path in run.directory.iterdir()}
+    assert {"config.yaml", "run.json", "metrics.jsonl", "checkpoints", "status.json"} <= names
+    assert RunDirectory.open(run.directory).status.state == "finished"
+    lines = read_metrics(run.directory / "metrics.jsonl")
+    assert [(line["step"], line["split"]) for line in lines] == [
+        (5, "train"), (6, "val"), (10, "train"), (12, "train"), (12, "val"), (run.results["step"], "test"),
+    ]  # fmt: skip
+    train = lines[0]
+    assert set(train) == {
+        "step",
+        "epoch",
+        "split",
+        "time",
+        "loss",
+        "accuracy",
+        "learning_rate",
+        "examples_per_second",
+    }
+    assert train["learning_rate"] == 0.001
+    assert train["epoch"] == 1.0
+    assert math.isfinite(train["loss"])
+
+
+@pytest.mark.parametrize("checkpoint", ["best", "last", 6])
+def test_eval_gives_the_number_of_the_run(run, checkpoint):
+    lines = read_metrics(run.directory / "metrics.jsonl")
+    metrics = nnxtrain.evaluate(run.directory, split="validation", checkpoint=checkpoint)
+    step = {"best": run.results["step"], "last": 12, 6: 6}[checkpoint]
+    (expected,) = [line for line in lines if line["split"] == "val" and line["step"] == step]
+    assert metrics == {
+        "split": "validation",
+        "step": step,
+        "loss": expected["loss"],
+        "accuracy": expected["accuracy"],
+    }
+    test = nnxtrain.evaluate(run.directory)
+    assert test["accuracy"] == run.results["accuracy"]
+    assert test["loss"] == run.results["loss"]
+
+
+def test_the_best_checkpoint_is_the_best_on_validation(run):
+    scores = {
+        line["step"]: line["accuracy"]
+        for line in read_metrics(run.directory / "metrics.jsonl")
+        if line["split"] == "val"
+    }
+    assert run.results["step"] == max(sorted(scores), key=scores.get)
+    assert run.results["val_accuracy"] == scores[run.results["step"]]
+
+
+def test_eval_names_what_it_cannot_find(run):
+    with pytest.raises(
+        InputError, match="split=tets: choose train, validation, test; did you mean 'test'"
+    ):
+        nnxtrain.evaluate(run.directory, split="tets")
+    with pytest.raises(
+        InputError, match="checkpoint=bets: choose best, last or a step; did you mean 'best'"
+    ):
+        nnxtrain.evaluate(run.directory, checkpoint="bets")
+    with pytest.raises(InputError, match=r"7 does not exist; complete checkpoints here: 6, 12"):
+        nnxtrain.evaluate(run.directory, checkpoint=7)
+
+
+def test_the_same_seed_gives_the_same_run_and_another_one_does_not(run):
+    again, other = nnxtrain.fit(TINY), nnxtrain.fit([*TINY, "seed=1"])
+    assert again.results == run.results
+    assert other.results != run.results
+
+
+def test_a_loss_that_is_not_finite_stops_the_run():
+    with pytest.raises(
+        RunError, match=r"the loss is (nan|inf) at step .* try a smaller optim\.learning_rate"
+    ):
+        nnxtrain.fit([*TINY, "optim=sgd", "optim.learning_rate=1e30"])
+    (directory,) = RunDirectory.newest("runs").path.parent.iterdir()
+    assert RunDirectory.open(directory).status.state == "failed"
+
+
+def test_a_config_that_does_not_fit_the_data_leaves_no_run_behind(tmp_path):
+    for overrides, message in {
+        ("trainer.batch_size=4000",): "batch_size",
+        ("trainer.monitor=f1",): "no metric 'f1'; it has loss, accuracy",
+        ("model=lenet", "model.channels=[1,2,3,4,5,6]"): "need images of at least 64x64",
+    }.items():
+        with pytest.raises(InputError, match=message):
+            nnxtrain.fit([*TINY[:1], *TINY[3:], *overrides])
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_run_in_use_cannot_be_resumed(run):
+    with RunDirectory.open(run.directory).lock(), pytest.raises(InputError, match="in use by"):
+        nnxtrain.fit([f"run={run.directory}"])
+
+
+def test_multirun_makes_a_run_for_each_trial(tmp_path):
+    command = [
+        sys.executable,
+        "-m",
+        "nnxtrain",
+        "fit",
+        "-m",
+        *TINY,
+        "optim.learning_rate=1e-3,1e-2",
+    ]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    runs = [path for path in (tmp_path / "runs").iterdir() if (path / "config.yaml").exists()]
+    rates = {
+        json.loads((path / "metrics.jsonl").read_text().splitlines()[0])["learning_rate"]
+        for path in runs
+    }
+    assert rates == {0.001, 0.01}
+    assert {path.name for path in tmp_path.iterdir()} == {"runs"}
+
+
+def test_lenet_trains_on_an_archive_in_cifar_10s_format(tmp_path, write_cifar10):
+    write_cifar10(tmp_path / "archives")
+    run = nnxtrain.fit(
+        [
+            "config=lenet_cifar5",
+            f"data.local_dir={tmp_path}/archives",
+            "data.verify_checksum=false",
+            f"data.data_dir={tmp_path}/data",
+            "trainer.batch_size=8",
+            "trainer.epochs=1",
+        ]
+    )
+    assert run.results["loss"] > 0
+
+
+def test_the_seeds_shapes_are_those_of_lenet_cifar5_56(tmp_path, write_cifar10):
+    write_cifar10(tmp_path / "archives")
+    run = nnxtrain.fit(
+        [
+            "config=lenet_cifar5_56",
+            f"data.local_dir={tmp_path}/archives",
+            "data.verify_checksum=false",
+            f"data.data_dir={tmp_path}/data",
+            "trainer.batch_size=8",
+            "trainer.epochs=null",
+            "trainer.steps=1",
+        ]
+    )
+    (manifest,) = (run.directory / "checkpoints").glob("1/manifest.json")
+    assert "3136" in manifest.read_text()

@@ -1,0 +1,73 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from nnxtrain import nnx
+from nnxtrain.models import MLP
+from nnxtrain.training.state import TrainState, abstract, arrays_of, create, put_arrays
+from nnxtrain.training.step import make_eval_step, make_train_step
+
+
+class Task:
+    """Least squares on a dropout model, to see everything that a state holds move."""
+
+    def outputs(self, model, batch):
+        logits = model(batch["x"])
+        return {"loss": jnp.square(logits).mean(-1), "logits": logits, "labels": batch["y"]}
+
+    def metrics(self):
+        return nnx.MultiMetric(loss=nnx.metrics.Average("loss"), accuracy=nnx.metrics.Accuracy())
+
+
+def build():
+    model = MLP(3, input_shape=(4,), hidden=[8], dropout_rate=0.5, rngs=nnx.Rngs(0))
+    return TrainState(model, optax.adam(1e-2), Task().metrics())
+
+
+BATCH = {"x": np.ones((6, 4), np.float32), "y": np.zeros(6, np.int32)}
+
+
+def assert_equal(a, b):
+    jax.tree.map(np.testing.assert_array_equal, arrays_of(a), arrays_of(b))
+
+
+def test_a_state_restored_from_its_arrays_goes_on_the_same_way():
+    step = make_train_step(Task())
+    state = create(build)
+    step(state, BATCH)
+    arrays = jax.tree.map(np.array, arrays_of(state))
+    assert all(isinstance(key, str) for key in arrays["model"]["linears"])
+    restored = abstract(build)
+    assert jax.tree.map(jnp.shape, arrays_of(restored)) == jax.tree.map(jnp.shape, arrays)
+    put_arrays(restored, jax.tree.map(jnp.asarray, arrays))
+    assert_equal(state, restored)
+    for _ in range(3):
+        step(state, BATCH)
+        step(restored, BATCH)
+    assert_equal(state, restored)
+    assert state.step == restored.step == 4
+
+
+def test_an_evaluation_changes_metrics_and_nothing_else():
+    state = create(build)
+    before = jax.tree.map(np.array, arrays_of(state))
+    metrics = Task().metrics()
+    state.model.eval()
+    make_eval_step(Task())(
+        state.model, metrics, {**BATCH, "mask": np.array([1, 1, 1, 1, 0, 0], bool)}
+    )
+    state.model.train()
+    jax.tree.map(np.testing.assert_array_equal, before, arrays_of(state))
+    assert metrics.loss.count.value == 4
+
+
+def test_training_compiles_once():
+    step = make_train_step(Task())
+    state = create(build)
+    for _ in range(4):
+        step(state, BATCH)
+        state.metrics.reset()
+        state.model.eval()
+        state.model.train()
+    assert step._cache_size() == 1
