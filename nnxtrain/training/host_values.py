@@ -17,4 +17,4 @@ def host_values(metrics: Mapping[str, Any]) -> dict[str, float]:
     {'accuracy': 0.896}
     """
     fetched = jax.device_get(dict(metrics))
-    return {name: float(str(np.asarray(value)[()])) for name, value in fetched.items()}
+    return {name: float(str(np.asarray(fetched[name])[()])) for name in metrics}
