@@ -182,6 +182,9 @@ from nnxtrain.nnx.metrics import Metric as Metric
 from nnxtrain.nnx.metrics import MultiMetric as MultiMetric
 from nnxtrain.nnx.module import Module as Module
 from nnxtrain.nnx.module import Object as Object
+from nnxtrain.nnx.names import register_variable_name as register_variable_name
+from nnxtrain.nnx.names import variable_name_from_type as variable_name_from_type
+from nnxtrain.nnx.names import variable_type_from_name as variable_type_from_name
 from nnxtrain.nnx.optimizer import ModelAndOptimizer as ModelAndOptimizer
 from nnxtrain.nnx.optimizer import Optimizer as Optimizer
 from nnxtrain.nnx.rngs import Rngs as Rngs
@@ -265,15 +268,6 @@ from nnxtrain.nnx.variables import (
 )
 from nnxtrain.nnx.variables import (
     VariableMetadata as VariableMetadata,
-)
-from nnxtrain.nnx.variables import (
-    register_variable_name as register_variable_name,
-)
-from nnxtrain.nnx.variables import (
-    variable_name_from_type as variable_name_from_type,
-)
-from nnxtrain.nnx.variables import (
-    variable_type_from_name as variable_type_from_name,
 )
 from nnxtrain.nnx.variables import (
     with_metadata as with_metadata,

@@ -216,7 +216,7 @@ class Module(Object):
         Returns:
           True. ``nnx.pop(model, variable_type)`` takes the values out.
         """
-        from nnxtrain.nnx.variables import variable_type_from_name
+        from nnxtrain.nnx.names import variable_type_from_name
 
         if isinstance(variable_type, str):
             variable_type = variable_type_from_name(variable_type, allow_register=True)

@@ -1,4 +1,4 @@
-"""Objects as JAX pytrees: children are the attributes that hold data, everything else is static.
+"""Objects and Variables as JAX pytrees. An Object's children are its attributes that hold data, all else is static.
 
 A pytree is a tree, so an object graph with sharing or a cycle raises and names ``nnx.split``. What a plain
 ``jax.jit`` writes into a module stays inside: use ``nnx.jit``.
@@ -51,6 +51,23 @@ def register_object(cls: type) -> None:
         obj = new_object(cls)
         obj._graph_assign([(k, next(values) if v is _CHILD else v.value) for k, v in rest])
         return obj
+
+    jax.tree_util.register_pytree_with_keys(cls, flatten_with_keys, unflatten, flatten)
+
+
+def register_variable(cls: Any) -> None:
+    """Register a Variable class with JAX: one child, the value; the metadata are static."""
+    key = jax.tree_util.GetAttrKey("value")
+
+    def flatten(variable: Any) -> tuple[tuple[Any], Static]:
+        return (variable._value,), Static(variable._metadata)
+
+    def flatten_with_keys(variable: Any) -> tuple[tuple[Any], Static]:
+        return ((key, variable._value),), Static(variable._metadata)
+
+    def unflatten(metadata: Static, children: Any) -> Any:
+        (value,) = children
+        return cls.from_metadata(value, metadata.value)
 
     jax.tree_util.register_pytree_with_keys(cls, flatten_with_keys, unflatten, flatten)
 

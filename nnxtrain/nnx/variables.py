@@ -9,8 +9,7 @@ from __future__ import annotations
 import builtins
 import operator
 from collections.abc import Callable
-from types import EllipsisType
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +17,8 @@ import numpy as np
 
 from nnxtrain.nnx import trace
 from nnxtrain.nnx.errors import FrozenError
+from nnxtrain.nnx.operators import add_operators
+from nnxtrain.nnx.pytree import register_variable
 from nnxtrain.nnx.static import Static
 
 A = TypeVar("A")
@@ -80,13 +81,14 @@ class Variable(Generic[A]):
         elif isinstance(value, Variable):
             metadata = {**value._metadata, **metadata}
             value = value._value
+        _place(self, value, metadata)
         for hook in _hooks(metadata, "on_create_value"):
             value = hook(self, value)
-        _place(self, normalise(value), metadata)
+        put_raw(self, normalise(value))
 
     def __init_subclass__(cls, **kwargs: Any):
         super().__init_subclass__(**kwargs)
-        _register_pytree(cls)
+        register_variable(cls)
 
     # -- the value ---------------------------------------------------------------------------------------------
     def get_value(self, *, index: Any = MISSING) -> Any:
@@ -255,24 +257,6 @@ class Variable(Generic[A]):
         parts = [f"value={self._value!r}", *(f"{k}={v!r}" for k, v in self._metadata.items())]
         return f"{type(self).__name__}({', '.join(parts)})"
 
-    def __len__(self) -> int:
-        return len(self.get_value())
-
-    def __iter__(self) -> Any:
-        return iter(self.get_value())
-
-    def __bool__(self) -> bool:
-        return bool(self.get_value())
-
-    def __int__(self) -> int:
-        return int(self.get_value())
-
-    def __float__(self) -> float:
-        return float(self.get_value())
-
-    def __index__(self) -> int:
-        return operator.index(self.get_value())
-
     def __format__(self, spec: str) -> str:
         return format(self.get_value(), spec) if spec else repr(self)
 
@@ -313,64 +297,13 @@ def normalise(value: Any) -> Any:
         if isinstance(value, np.ndarray) and value.dtype == object:
             return value
         return jnp.asarray(value, dtype=jnp.result_type(value))
+    if isinstance(value, tuple | list | dict):
+        return jax.tree.map(normalise, value)
     return value
 
 
-def _operator(function: Callable, reflected: bool = False) -> Callable:
-    def method(self: Variable, other: Any) -> Any:
-        if isinstance(other, Variable):
-            other = other.get_value()
-        return function(other, self.get_value()) if reflected else function(self.get_value(), other)
-
-    return method
-
-
-def _unary(function: Callable) -> Callable:
-    return lambda self: function(self.get_value())
-
-
-for _name in [
-    "add",
-    "sub",
-    "mul",
-    "truediv",
-    "floordiv",
-    "mod",
-    "pow",
-    "matmul",
-    "and",
-    "or",
-    "xor",
-    "lshift",
-    "rshift",
-]:
-    _function = getattr(operator, f"{_name}_" if _name in ("and", "or") else _name)
-    setattr(Variable, f"__{_name}__", _operator(_function))
-    setattr(Variable, f"__r{_name}__", _operator(_function, reflected=True))
-for _name in ["eq", "ne", "lt", "le", "gt", "ge"]:
-    setattr(Variable, f"__{_name}__", _operator(getattr(operator, _name)))
-for _name in ["neg", "pos", "abs", "invert"]:
-    setattr(Variable, f"__{_name}__", _unary(getattr(operator, _name)))
-Variable.__hash__ = object.__hash__  # type: ignore[method-assign,assignment]
-
-
-def _register_pytree(cls: type[Variable]) -> None:
-    key = jax.tree_util.GetAttrKey("value")
-
-    def flatten(variable: Variable) -> tuple[tuple[Any], Static]:
-        return (variable._value,), Static(variable._metadata)
-
-    def flatten_with_keys(variable: Variable) -> tuple[tuple[Any], Static]:
-        return ((key, variable._value),), Static(variable._metadata)
-
-    def unflatten(metadata: Static, children: Any) -> Variable:
-        (value,) = children
-        return cls.from_metadata(value, metadata.value)
-
-    jax.tree_util.register_pytree_with_keys(cls, flatten_with_keys, unflatten, flatten)
-
-
-_register_pytree(Variable)
+register_variable(Variable)
+add_operators(Variable)
 
 
 class Param(Variable[A]):
@@ -432,52 +365,3 @@ def with_metadata(
         return VariableMetadata(initializer(*args, **kwargs), dict(metadata))
 
     return wrapped
-
-
-class _Names:
-    """The lower-case names of Variable kinds, for text formats and Flax's string look-ups."""
-
-    types: ClassVar[dict[str, type[Variable]]] = {}
-
-
-def register_variable_name(name: str, typ: Any = MISSING, *, overwrite: bool = False) -> Any:
-    """Give a Variable kind its name; usable as a decorator."""
-    if isinstance(typ, MissingType):
-        return lambda typ: register_variable_name(name, typ, overwrite=overwrite)
-    if name in _Names.types and not overwrite:
-        raise ValueError(
-            f"the name {name!r} belongs to {_Names.types[name].__name__}; pass overwrite=True to replace it"
-        )
-    _Names.types[name] = typ
-    return typ
-
-
-def variable_type_from_name(
-    name: str, *, base: type[Variable] = Variable, allow_register: bool = False
-) -> type[Variable]:
-    """The Variable kind of that name; with ``allow_register`` an unknown name makes a new kind."""
-    if name not in _Names.types:
-        if not allow_register:
-            raise ValueError(f"no Variable kind is named {name!r}; known: {sorted(_Names.types)}")
-        _Names.types[name] = type(name.title().replace("_", ""), (base,), {})
-    return _Names.types[name]
-
-
-def variable_name_from_type(typ: type[Variable], *, allow_register: bool = False) -> str:
-    """The name of a Variable kind; with ``allow_register`` an unnamed kind gets its class name."""
-    for name, known in _Names.types.items():
-        if known is typ:
-            return name
-    if not allow_register:
-        raise ValueError(f"{typ.__name__} has no registered name; use register_variable_name")
-    register_variable_name(typ.__name__.lower(), typ)
-    return typ.__name__.lower()
-
-
-for _name, _kind in {
-    "params": Param, "batch_stats": BatchStat, "cache": Cache, "intermediates": Intermediate,
-    "perturbations": Perturbation, "rng_state": RngState, "rng_key": RngKey, "rng_count": RngCount,
-}.items():  # fmt: skip
-    register_variable_name(_name, _kind)
-
-Index = EllipsisType | int | slice

@@ -127,3 +127,34 @@ def test_a_write_under_a_foreign_jax_transform_raises_and_a_leak_is_impossible()
         with pytest.raises(nnx.TraceError, match="made outside"):
             transform(lambda x: write(x).sum())(jnp.ones(2))
     assert v.value.tolist() == [1.0, 1.0]
+
+
+def test_hooks_see_the_metadata_of_the_new_variable():
+    v = nnx.Variable(2.0, factor=3, on_create_value=lambda variable, value: value * variable.factor)
+    assert v.value == 6.0
+
+
+def test_in_place_operators_refuse_to_replace_the_variable():
+    model = nnx.Linear(1, 1, rngs=nnx.Rngs(0))
+    with pytest.raises(TypeError, match=r"variable\.value \+="):
+        model.bias += 1
+    assert isinstance(model.bias, nnx.Param)
+
+
+def test_the_less_common_operators():
+    v = nnx.Variable(2.5)
+    assert round(nnx.Variable(2.25), 1) == pytest.approx(2.2, abs=0.06)
+    assert [float(x) for x in divmod(v, 1.0)] == [2.0, 0.5]
+    assert complex(v) == 2.5
+    assert 3 in nnx.Variable(jnp.arange(4))
+    assert (nnx.Variable(6) & 3) == 2
+
+
+def test_leaves_of_a_pytree_value_become_strong_arrays_too():
+    v = nnx.Variable({"a": np.zeros(2), "n": 0, "none": None})
+    count = nnx.jit(lambda v: v.set_value({**v.value, "n": v.value["n"] + 1}))
+    for _ in range(3):
+        count(v)
+    assert count._cache_size() == 1
+    assert v.value["n"] == 3
+    assert v.value["none"] is None
