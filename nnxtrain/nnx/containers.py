@@ -34,6 +34,13 @@ class List(Module, MutableSequence):
     def _graph_assign(self, items: list[tuple[Any, Any]]) -> None:
         object.__setattr__(self, "_items", [value for _, value in items])
 
+    def _write(self, key: Any, value: Any) -> None:
+        if isinstance(key, str):
+            raise AttributeError(
+                f"a List has items and no attributes; keep {key!r} in the module that holds the List"
+            )
+        super()._write(key, value)
+
     def _replace_all(self, items: list[Any]) -> None:
         self._check_write("[...]")
         object.__setattr__(self, "_items", items)
@@ -75,7 +82,6 @@ class List(Module, MutableSequence):
         return NotImplemented
 
     __hash__ = object.__hash__
-    __init_subclass__ = Module.__init_subclass__
 
 
 class Dict(Module, MutableMapping):

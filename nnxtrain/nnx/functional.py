@@ -13,7 +13,15 @@ import jax
 
 from nnxtrain.nnx.errors import StructureError
 from nnxtrain.nnx.filters import split_by, to_predicate
-from nnxtrain.nnx.graph import ArraySlot, GraphDef, Structure, iter_graph, structure_of, walk
+from nnxtrain.nnx.graph import (
+    ArraySlot,
+    GraphDef,
+    Structure,
+    holds_data,
+    iter_graph,
+    structure_of,
+    walk,
+)
 from nnxtrain.nnx.module import Module, Object
 from nnxtrain.nnx.state import State, from_flat_state, to_flat_state
 from nnxtrain.nnx.variables import Variable
@@ -142,26 +150,36 @@ def pop(node: Any, *filters: Any) -> Any:
 
     Raises:
       ValueError: no filter is given.
+      StructureError: a Variable cannot be taken out, because no object holds it as its attribute or item.
     """
     if not filters:
         raise ValueError("nnx.pop needs a filter: which Variables to take out")
     structure = walk(node)
     predicate = to_predicate(list(filters))
-    paths = {
-        id(leaf): path
+    taken = {
+        id(leaf): (path, leaf.replace())
         for path, leaf in zip(structure.graphdef.paths, structure.leaves)
         if isinstance(leaf, Variable) and predicate(path, leaf)
     }
-    taken: list[tuple[Path, Any]] = []
-    for container in [n for n in structure.nodes if isinstance(n, Object)]:
-        for key, value in list(container._graph_items()):
-            if id(value) in paths:
-                taken.append((paths[id(value)], value.replace()))
-                if isinstance(key, str) and hasattr(container, "__dict__"):
-                    delattr(container, key)
-                else:
-                    del container[key]  # type: ignore[attr-defined]
-    states = _states(list(dict(taken).items()), filters, exhaustive=False)
+    places = [
+        (container, key, id(value))
+        for container in structure.nodes
+        if isinstance(container, Object)
+        for key, value in container._graph_items()
+        if id(value) in taken
+    ]
+    fixed = taken.keys() - {number for _, _, number in places}
+    if fixed:
+        path = ".".join(map(str, taken[min(fixed)][0])) or "the Variable itself"
+        raise StructureError(
+            f"nnx.pop cannot take {path} out of what holds it, which is immutable; use a list in place of a tuple"
+        )
+    for container, key, _ in reversed(places):  # the last items of a list first
+        if isinstance(key, str):
+            delattr(container, key)
+        else:
+            del container[key]
+    states = _states(list(taken.values()), filters, exhaustive=False)
     return states[0] if len(states) == 1 else states
 
 
@@ -177,37 +195,43 @@ def recursive_map(f: Callable[[Path, Any], Any], node: Any) -> Any:
     """Return a copy of the graph in which ``f(path, node)`` replaced every Object and Variable, children first."""
     copied = clone(node)
     replaced: dict[int, Any] = {}
+
+    def swap(child: Any) -> Any:
+        return replaced.get(id(child), child)
+
     for path, value in iter_graph(copied):
         if isinstance(value, Object):
             for key, child in list(value._graph_items()):
-                if id(child) in replaced and replaced[id(child)] is not child:
-                    value._write(key, replaced[id(child)])
+                if holds_data(child):
+                    value._write(key, jax.tree.map(swap, child, is_leaf=_is_node))
         replaced[id(value)] = f(path, value)
-    return replaced[id(copied)]
+    return jax.tree.map(swap, copied, is_leaf=_is_node)
+
+
+def _is_node(value: Any) -> bool:
+    return isinstance(value, Object | Variable)
 
 
 def find_duplicates(node: Any, *, only: Any = ...) -> list[list[Path]]:
     """The groups of paths that lead to one and the same Variable or Object."""
     predicate = to_predicate(only)
+    structure = walk(node)
+    edges = structure.graphdef.attributes
     found: dict[int, list[Path]] = {}
-    kept = []
 
-    def visit(value: Any, path: Path, above: frozenset[int]) -> None:
-        if not isinstance(value, Object | Variable):
-            return
-        kept.append(value)
-        if predicate(path, value):
-            found.setdefault(id(value), []).append(path)
-        if (
-            isinstance(value, Object)
-            and id(value) not in above
-            and len(found.get(id(value), ())) <= 1
-        ):
-            for key, child in value._graph_items():
-                visit(child, (*path, key), above | {id(value)})
+    def visit(number: int, path: Path) -> None:
+        found.setdefault(number, []).append(path)
+        if len(found[number]) == 1:
+            for key, ref in edges[number]:
+                if type(ref) is int:
+                    visit(ref, (*path, key))
 
-    visit(node, (), frozenset())
-    return [paths for paths in found.values() if len(paths) > 1]
+    visit(0, ())
+    return [
+        paths
+        for number, paths in found.items()
+        if len(paths) > 1 and predicate(paths[0], structure.nodes[number])
+    ]
 
 
 def iter_modules(module: Any) -> Any:

@@ -44,7 +44,7 @@ class PytreeDef(NamedTuple):
 class VariableDef(NamedTuple):
     type: type[Variable]
     metadata: Static
-    frozen: int
+    frozen: bool
 
 
 class ArrayDef(NamedTuple):
@@ -122,17 +122,40 @@ class GraphDef:
                     seen.add(ref)
         return None
 
-    def build(self, leaves: Sequence[Any], known: dict[int, Any] | None = None) -> list[Any]:
+    @cached_property
+    def children_first(self) -> tuple[int, ...]:
+        """The node numbers, each after those it holds (as far as cycles allow)."""
+        order: dict[int, None] = {}
+        entered: set[int] = set()
+
+        def visit(number: int) -> None:
+            entered.add(number)
+            for _, ref in self.attributes[number]:
+                if type(ref) is int and ref not in entered:
+                    visit(ref)
+            order[number] = None
+
+        visit(0)
+        return tuple(order)
+
+    def build(
+        self,
+        leaves: Sequence[Any],
+        known: dict[int, Any] | None = None,
+        *,
+        keep_frozen: bool = False,
+    ) -> list[Any]:
         """Make the objects of the graph.
 
         Args:
           leaves: for each leaf its value; a Variable stands for a new Variable with its kind, value and metadata.
           known: nodes that exist already, by number; they are used as they are.
+          keep_frozen: new Variables are frozen where the old ones were (see ``nnx.frozen``).
 
         Returns:
           all nodes by number; the root is number 0.
         """
-        builder = _Builder(self, leaves, known or {})
+        builder = _Builder(self, leaves, known or {}, keep_frozen)
         for number in range(len(self.nodes)):
             builder.make(number)
         made = builder.made
@@ -149,8 +172,11 @@ class GraphDef:
 class _Builder:
     """The nodes made so far, by number. (A class: functions that call themselves would keep the nodes alive in a cycle.)"""
 
-    def __init__(self, graphdef: GraphDef, leaves: Sequence[Any], known: dict[int, Any]):
+    def __init__(
+        self, graphdef: GraphDef, leaves: Sequence[Any], known: dict[int, Any], keep_frozen: bool
+    ):
         self.graphdef = graphdef
+        self.keep_frozen = keep_frozen
         self.made: list[Any] = [known.get(number) for number in range(len(graphdef.nodes))]
         self.value_of = dict(zip(graphdef.leaf_nodes, leaves))
 
@@ -161,6 +187,7 @@ class _Builder:
         if isinstance(node, VariableDef):
             self.made[number] = variable = _make_variable(node, self.value_of[number])
             object.__setattr__(variable, "_path", self.graphdef.node_paths[number])
+            object.__setattr__(variable, "_frozen", int(self.keep_frozen and node.frozen))
         elif isinstance(node, ArrayDef):
             self.made[number] = self.value_of[number]
         elif isinstance(node, ObjectDef):
@@ -185,12 +212,8 @@ _interned: weakref.WeakValueDictionary[GraphDef, GraphDef] = weakref.WeakValueDi
 
 def _make_variable(node: VariableDef, value: Any) -> Variable:
     if isinstance(value, Variable):
-        variable = value.replace()
-    else:
-        variable = node.type.from_metadata(value, node.metadata.value)
-    if node.frozen:
-        object.__setattr__(variable, "_frozen", node.frozen)
-    return variable
+        return value.replace()
+    return node.type.from_metadata(value, node.metadata.value)
 
 
 class ArraySlot:
@@ -333,7 +356,7 @@ class _Walker:
                 object.__setattr__(value, "_path", path)
             self.leaves.append(value)
             number = self.add(
-                value, VariableDef(type(value), Static(value._metadata), value._frozen)
+                value, VariableDef(type(value), Static(value._metadata), bool(value._frozen))
             )
             self.numbers[id(value)] = number
         elif isinstance(value, Object):
@@ -450,6 +473,8 @@ def verify(held: Structure, root: Any) -> None:
 def iter_graph(node: Any) -> Iterator[tuple[Path, Any]]:
     """Yield ``(path, value)`` for every Object and Variable of the graph, each once, children before parents."""
     structure = walk(node)
-    for path, value in reversed(list(zip(structure.graphdef.node_paths, structure.nodes))):
+    paths = structure.graphdef.node_paths
+    for number in structure.graphdef.children_first:
+        value = structure.nodes[number]
         if isinstance(value, Object | Variable):
-            yield path, value
+            yield paths[number], value

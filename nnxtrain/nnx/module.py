@@ -83,23 +83,26 @@ class Object:
             raise TraceError(trace.foreign_object_message(type(self).__name__, str(key)))
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name in Object.__slots__:
+        if hasattr(getattr(type(self), name, None), "__set__"):  # a slot, or a property's setter
             object.__setattr__(self, name, value)
         else:
             self._write(name, value)
 
     def __delattr__(self, name: str) -> None:
         if name not in self.__dict__:
-            raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+            object.__delattr__(self, name)  # a property's deleter, or an AttributeError
+            return
         self._check_write(name)
         del self.__dict__[name]
         self._version += 1
 
-    def __getstate__(self) -> list[tuple[Any, Any]]:
-        return list(self._graph_items())
+    def __getstate__(self) -> tuple[list[tuple[Any, Any]], Object | None]:
+        return list(self._graph_items()), self._link
 
-    def __setstate__(self, items: list[tuple[Any, Any]]) -> None:
+    def __setstate__(self, state: tuple[list[tuple[Any, Any]], Object | None]) -> None:
+        items, link = state
         self._graph_assign(items)
+        _set(self, "_link", link)
 
     def __repr__(self) -> str:
         from nnxtrain.nnx.display import format_object

@@ -133,8 +133,10 @@ def _unflatten(keys: tuple, children: Iterable[Any]) -> State:
 jax.tree_util.register_pytree_with_keys(State, _flatten_with_keys, _unflatten, _flatten)
 
 
-def to_flat_state(state: Mapping) -> list[tuple[Path, Any]]:
-    """List ``(path, leaf)`` in the order of the paths' insertion."""
+def to_flat_state(state: Mapping | Variable) -> list[tuple[Path, Any]]:
+    """List ``(path, leaf)`` in the order of the paths' insertion. A Variable is a leaf with the path ()."""
+    if isinstance(state, Variable):
+        return [((), state)]
     flat: list[tuple[Path, Any]] = []
 
     def visit(mapping: Mapping, path: Path) -> None:
@@ -154,6 +156,8 @@ def from_flat_state(
     """Make a nested state of ``(path, leaf)`` pairs. Raises a ValueError where one path is the start of another."""
     nested: dict = {}
     for path, value in flat_state.items() if isinstance(flat_state, Mapping) else flat_state:
+        if path == ():
+            return value  # a graph that is one Variable has it for its state
         inner = nested
         for key in path[:-1]:
             inner = inner.setdefault(key, {})

@@ -284,3 +284,109 @@ def test_a_dead_model_is_freed_at_once():
         assert dead() is None
     finally:
         gc.enable()
+
+
+def test_pop_takes_several_items_of_a_list():
+    node = Node()
+    node.items = [nnx.Intermediate(1.0), nnx.Intermediate(2.0), nnx.Param(3.0)]
+    popped = nnx.pop(node, nnx.Intermediate)
+    assert [float(v.value) for _, v in nnx.to_flat_state(popped)] == [1.0, 2.0]
+    assert [float(v.value) for v in node.items] == [3.0]
+
+
+def test_pop_says_that_it_cannot_change_a_tuple():
+    node = Node()
+    node.pair = (nnx.Intermediate(1.0), nnx.Param(2.0))
+    with pytest.raises(nnx.StructureError, match=r"pair\.0 .* use a list"):
+        nnx.pop(node, nnx.Intermediate)
+    assert len(node.pair) == 2
+
+
+def test_a_variable_is_a_graph_by_itself():
+    v = nnx.Param(1.0, tag="a")
+    graphdef, state = nnx.split(v)
+    merged = nnx.merge(graphdef, state)
+    assert (type(merged), float(merged.value), merged.tag) == (nnx.Param, 1.0, "a")
+    nnx.update(v, nnx.state(nnx.Param(2.0)))
+    assert v.value == 2.0
+    with pytest.raises(nnx.StructureError, match="the Variable itself"):
+        nnx.pop(v, nnx.Param)
+
+
+def test_recursive_map_reaches_what_is_shared_and_what_tuples_hold():
+    shared = nnx.Param(1.0)
+    node, left, right = Node(), Node(), Node()
+    left.s = right.s = shared
+    node.left, node.right, node.pair, node.me = left, right, (shared, 1), node
+
+    def add_one(path, value):
+        return value.replace(value.value + 1) if isinstance(value, nnx.Variable) else value
+
+    mapped = nnx.recursive_map(add_one, node)
+    assert mapped.left.s is mapped.right.s is mapped.pair[0]
+    assert mapped.pair[0].value == 2.0
+    assert mapped.me is mapped
+    assert shared.value == 1.0
+
+
+def test_duplicates_are_found_inside_tuples():
+    node = Node()
+    node.v = nnx.Param(1.0)
+    node.pair = (node.v, 1)
+    node.me = node
+    assert sorted(nnx.find_duplicates(node)) == [[(), ("me",)], [("v",), ("pair", 0)]]
+    assert nnx.find_duplicates(node, only=nnx.Param) == [[("v",), ("pair", 0)]]
+
+
+def test_modules_come_in_order_children_first():
+    node = Node()
+    node.a, node.b = Node(), Node()
+    node.a.c = Node()
+    assert [path for path, _ in node.iter_modules()] == [("a", "c"), ("a",), ("b",), ()]
+
+
+def test_copies_of_a_frozen_model_are_not_frozen():
+    model = nnx.Linear(1, 1, rngs=nnx.Rngs(0))
+    with nnx.frozen(model), nnx.frozen(model.bias):
+        copied, merged = nnx.clone(model), nnx.merge(*nnx.split(model))
+    for copy in (copied, merged):
+        copy.bias.value = jnp.ones(1)
+
+
+def test_properties_of_a_module_have_their_setters_and_deleters():
+    class Scaled(nnx.Module):
+        def __init__(self):
+            self.raw = 1
+
+        @property
+        def scale(self):
+            return self.raw * 10
+
+        @scale.setter
+        def scale(self, value):
+            self.raw = value / 10
+
+        @scale.deleter
+        def scale(self):
+            del self.raw
+
+    module = Scaled()
+    module.scale = 30
+    assert (module.raw, module.scale) == (3.0, 30.0)
+    del module.scale
+    assert not hasattr(module, "raw")
+    with pytest.raises(AttributeError):
+        del module.nothing
+
+
+def test_containers_can_be_subclassed_and_lists_have_no_attributes():
+    class Stack(nnx.List):
+        def push(self, value):
+            self.append(value)
+
+    stack = Stack([1])
+    stack.push(2)
+    assert list(nnx.clone(stack)) == [1, 2]
+    assert type(nnx.clone(stack)) is Stack
+    with pytest.raises(AttributeError, match="items and no attributes"):
+        stack.name = "x"

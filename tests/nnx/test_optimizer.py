@@ -1,3 +1,5 @@
+import copy
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -112,3 +114,12 @@ def test_extra_arguments_reach_the_transformation():
     optimizer = nnx.Optimizer(model, tx, wrt=nnx.Param)
     optimizer.update(model, nnx.grad(lambda m: m(jnp.ones((1, 1))).sum())(model), value=3.0)
     assert seen == [3.0]
+
+
+def test_a_deep_copy_of_model_and_optimizer_belongs_together():
+    model, optimizer = copy.deepcopy(make(optax.sgd(1.0)))
+    both = copy.deepcopy(nnx.ModelAndOptimizer(model, optax.sgd(1.0)))
+    for owned, tx in ((model, optimizer), (both.model, both)):
+        before = owned.bias.value
+        tx.update(nnx.grad(lambda m: m(jnp.ones((2, 3))).sum())(owned))
+        np.testing.assert_allclose(owned.bias.value, before - 2.0)

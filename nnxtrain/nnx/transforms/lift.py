@@ -223,7 +223,7 @@ def call(
       the result with Slots for objects, the values to send out, and the note that says whose they are.
     """
     with trace.level(transform, fun, compiled=compiled):
-        nodes = graphdef.build(values)
+        nodes = graphdef.build(values, keep_frozen=True)
         roots = () if num_roots == 0 else (nodes[0],) if num_roots == 1 else tuple(nodes[0])
         versions = {id(n): n._version for n in nodes if isinstance(n, Object)}
         metadata = {id(n): n._metadata for n in nodes if isinstance(n, Variable)}
