@@ -156,7 +156,7 @@ class Sequential(Module):
         self.layers = list(fns)
 
     def __call__(self, *args: Any, rngs: Any = None, **kwargs: Any) -> Any:
-        output: Any = None
+        output: Any = args if len(args) != 1 else args[0]  # what comes out if there are no layers
         for index, layer in enumerate(self.layers):
             if not callable(layer):
                 raise TypeError(

@@ -127,7 +127,7 @@ def to_predicate(filter: Any) -> Predicate:
         return WithTag(filter)
     if isinstance(filter, type):
         return OfType(filter)
-    if isinstance(filter, list | tuple):
+    if isinstance(filter, Sequence):
         return AnyOf(*filter)
     if callable(filter):
         return filter

@@ -34,13 +34,24 @@ class Metric(Module):
         return split(self, *filters)
 
 
-def _weights(values: jax.Array, mask: Any) -> jax.Array:
+def _taken(metric: Any, kwargs: dict[str, Any], mask: Any) -> tuple[jax.Array, jax.Array]:
+    """The values that a metric is given, zero where they do not count, and their weights (float32, of one shape)."""
+    name = f"{type(metric).__name__}.update"
+    if metric.argname not in kwargs:
+        raise TypeError(f"{name} needs {metric.argname}=; it got {', '.join(kwargs) or 'nothing'}")
+    values = jnp.asarray(kwargs[metric.argname], jnp.float32)
     if mask is None:
-        return jnp.ones(values.shape, jnp.float32)
+        return values, jnp.ones(values.shape, jnp.float32)
     mask = jnp.asarray(mask, jnp.float32)
-    return jnp.broadcast_to(
+    if mask.shape != values.shape[: mask.ndim]:
+        raise ValueError(
+            f"{name}: mask {list(mask.shape)} must have the leading axes of {metric.argname} {list(values.shape)}; "
+            "give one value for each example, not their mean"
+        )
+    weights = jnp.broadcast_to(
         mask.reshape(mask.shape + (1,) * (values.ndim - mask.ndim)), values.shape
     )
+    return jnp.where(weights > 0, values * weights, 0.0), weights  # a masked NaN must not count
 
 
 class Average(Metric):
@@ -65,15 +76,8 @@ class Average(Metric):
         self.count.value = jnp.zeros((), jnp.float32)
 
     def update(self, *, mask: Any = None, **kwargs: Any) -> None:
-        if self.argname not in kwargs:
-            raise TypeError(
-                f"{type(self).__name__}.update needs {self.argname}=; it got {', '.join(kwargs) or 'nothing'}"
-            )
-        values = jnp.asarray(kwargs[self.argname], jnp.float32)
-        weights = _weights(values, mask)
-        self.total.value += jnp.where(
-            weights > 0, values * weights, 0.0
-        ).sum()  # a masked NaN must not count
+        values, weights = _taken(self, kwargs, mask)
+        self.total.value += values.sum()
         self.count.value += weights.sum()
 
     def compute(self) -> jax.Array:
@@ -120,7 +124,10 @@ class Welford(Metric):
     """Mean and standard deviation in one pass (Welford 1962, in the pairwise form of Chan et al. 1979).
 
     Args:
-      argname: the keyword of ``update`` that is taken.
+      argname: the keyword of ``update`` that is taken: a scalar or an array of any shape.
+
+    ``update(values=..., mask=...)``: where ``mask`` (the leading axes of the values) is false, a value does not count.
+    ``compute()`` gives (mean, standard_error_of_mean, standard_deviation), NaN before the first value.
 
     >>> w = Welford("x"); w.update(x=jnp.array([1.0, 2.0])); w.update(x=jnp.array([3.0, 4.0]))
     >>> mean, sem, std = w.compute(); float(mean), round(float(std), 4)
@@ -137,21 +144,21 @@ class Welford(Metric):
         for state in (self.count, self.mean, self.m2):
             state.value = jnp.zeros((), jnp.float32)
 
-    def update(self, **kwargs: Any) -> None:
-        if self.argname not in kwargs:
-            raise TypeError(
-                f"Welford.update needs {self.argname}=; it got {', '.join(kwargs) or 'nothing'}"
-            )
-        values = jnp.asarray(kwargs[self.argname], jnp.float32)
-        count, old = values.size, self.count.value
-        delta = values.mean() - self.mean.value
-        self.m2.value += values.var() * count + delta**2 * old * count / (old + count)
-        self.mean.value += delta * count / (old + count)
+    def update(self, *, mask: Any = None, **kwargs: Any) -> None:
+        values, weights = _taken(self, kwargs, mask)
+        count, old = weights.sum(), self.count.value
+        total = jnp.maximum(old + count, 1.0)  # nothing counts yet: all stays zero
+        mean = values.sum() / jnp.maximum(count, 1.0)
+        squares = jnp.where(weights > 0, weights * (values - mean) ** 2, 0.0).sum()
+        delta = mean - self.mean.value
+        self.m2.value += squares + delta**2 * old * count / total
+        self.mean.value += delta * count / total
         self.count.value = old + count
 
     def compute(self) -> Statistics:
         deviation = jnp.sqrt(self.m2.value / self.count.value)
-        return Statistics((self.mean.value, deviation / jnp.sqrt(self.count.value), deviation))
+        mean = jnp.where(self.count.value > 0, self.mean.value, jnp.nan)
+        return Statistics((mean, deviation / jnp.sqrt(self.count.value), deviation))
 
 
 class MultiMetric(Metric):

@@ -28,14 +28,13 @@ class Object:
     value, and a write of what is there already, do not count. Plain lists and dicts become tracked ones.
     """
 
-    __slots__ = ("__weakref__", "_link", "_structure", "_trace", "_version")
+    __slots__ = ("__weakref__", "_joint", "_link", "_structure", "_trace", "_version")
 
     _version: int
     _trace: Any
-    _structure: Structure | None
-    _link: (
-        Object | None
-    )  # an object this one knows of, which is not part of its graph (an optimizer's model)
+    _structure: Structure | None  # the cached structure of this object's graph
+    _joint: Any  # cached structures of argument tuples that this object is the first of
+    _link: Object | None  # an object outside of this one's graph (an optimizer's model)
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         return new_object(cls)
@@ -119,6 +118,7 @@ def new_object(cls: type) -> Any:
     _set(obj, "_version", 0)
     _set(obj, "_trace", trace.current_trace())
     _set(obj, "_structure", None)
+    _set(obj, "_joint", None)
     _set(obj, "_link", None)
     return obj
 

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from nnxtrain.nnx.containers import Dict, List
 from nnxtrain.nnx.filters import to_predicate
 from nnxtrain.nnx.graph import structure_of
 from nnxtrain.nnx.module import Module
@@ -50,7 +51,7 @@ class Optimizer(Module):
           model: the model; without it, the one the optimizer was made for, which must then be an argument of the
             transformed function too.
           grads: a State of gradients, as ``nnx.grad`` returns it.
-          **kwargs: handed to ``tx.update`` (a loss value for line searches, say).
+          **kwargs: handed to ``tx.update`` (a loss value for line searches, say), Variables in them as arrays.
 
         Raises:
           ValueError: the gradients' paths are not those of the optimized Variables, or the model was not passed.
@@ -62,21 +63,22 @@ class Optimizer(Module):
             model = self._link
             if model is None:
                 raise ValueError(
-                    "optimizer.update(grads) needs the model, which was not passed to this transformed function along "
-                    "with the optimizer; pass it, or call optimizer.update(model, grads)"
+                    "optimizer.update(grads) needs the model, which was not passed to this transformed function (or "
+                    "nnx.clone, nnx.split) along with the optimizer; pass it, or call optimizer.update(model, grads)"
                 )
         else:
             raise TypeError(f"update takes (grads) or (model, grads); it got {len(args)} arguments")
         targets = _params(model, self.wrt)
         params = _pure(targets)
+        boxes = _untracked(self.opt_state)
         tx = optax.with_extra_args_support(self.tx)
         updates, new_state = tx.update(
-            self._pure_gradients(grads, targets), _unboxed(self.opt_state), params, **kwargs
+            self._pure_gradients(grads, targets), _unboxed(boxes), params, **_unboxed(kwargs)
         )
         new_params = dict(to_flat_state(optax.apply_updates(params, updates)))
         for path, variable in targets:
             variable.set_value(new_params[path])
-        _rebox(self.opt_state, new_state)
+        _rebox(boxes, new_state)
         self.step.value += 1
 
     def _pure_gradients(self, grads: Any, targets: list[tuple[tuple, Variable]]) -> State:
@@ -132,9 +134,24 @@ def _is_variable(x: Any) -> bool:
     return isinstance(x, Variable)
 
 
+def _untracked(tree: Any) -> Any:
+    """The optax state with plain lists and dicts in the place of the tracked ones that an attribute gets."""
+    if isinstance(tree, List):
+        return [_untracked(item) for item in tree]
+    if isinstance(tree, Dict):
+        return {key: _untracked(item) for key, item in tree.items()}
+    return jax.tree.map(
+        lambda part: _untracked(part) if isinstance(part, List | Dict) else part,
+        tree,
+        is_leaf=lambda part: isinstance(part, List | Dict | Variable),
+    )
+
+
 def _unboxed(tree: Any) -> Any:
-    """The optax state as ``tx.init`` made it."""
-    return jax.tree.map(lambda box: box.raw_value, tree, is_leaf=_is_variable)
+    """The tree with each Variable's array: an optax state as ``tx.init`` made it."""
+    return jax.tree.map(
+        lambda x: x.raw_value if isinstance(x, Variable) else x, tree, is_leaf=_is_variable
+    )
 
 
 def _rebox(boxes: Any, new_state: Any) -> None:
@@ -144,7 +161,8 @@ def _rebox(boxes: Any, new_state: Any) -> None:
     expected: Any = jax.tree.structure(_unboxed(boxes))
     if jax.tree.structure(new_state) != expected:
         raise ValueError(
-            "the optimizer's state changed its structure in an update; optax states must keep theirs"
+            "the optimizer's state changed its structure in an update, and optax states must keep theirs; if the model "
+            "got or lost parameters since, make a new optimizer"
         )
     for box, value in zip(old, new):
         box.set_value(value)

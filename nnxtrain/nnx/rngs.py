@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import jax
@@ -17,7 +18,10 @@ from nnxtrain.nnx.variables import RngCount, RngKey, Variable
 
 
 class _Draws:
-    """The functions of ``jax.random`` (and the initialisers) as methods that take their key from the stream."""
+    """The functions of ``jax.random`` and the initialisers as methods that take their key from the stream.
+
+    ``rngs.normal((2, 3))`` is an array; ``rngs.lecun_normal()`` is a function ``(shape, dtype) -> array``.
+    """
 
     def __call__(self) -> Any:
         raise NotImplementedError
@@ -27,68 +31,17 @@ class _Draws:
             function = getattr(jax.random, name)
             return lambda *args, **kwargs: function(self(), *args, **kwargs)
         if name in _INITIALIZERS:
-            initializer = getattr(jax.nn.initializers, name)()
-            return lambda *args, **kwargs: initializer(self(), *args, **kwargs)
+            make = getattr(jax.nn.initializers, name)
+            return lambda *args, **kwargs: partial(_initialize, make(*args, **kwargs), self)
         raise AttributeError(f"{type(self).__name__} has no stream or random function {name!r}")
 
 
-_RANDOM = frozenset(
-    [
-        "bits",
-        "uniform",
-        "randint",
-        "permutation",
-        "choice",
-        "normal",
-        "multivariate_normal",
-        "truncated_normal",
-        "bernoulli",
-        "beta",
-        "cauchy",
-        "dirichlet",
-        "exponential",
-        "gamma",
-        "loggamma",
-        "poisson",
-        "gumbel",
-        "categorical",
-        "laplace",
-        "logistic",
-        "pareto",
-        "t",
-        "chisquare",
-        "f",
-        "rademacher",
-        "maxwell",
-        "double_sided_maxwell",
-        "weibull_min",
-        "orthogonal",
-        "generalized_normal",
-        "ball",
-        "rayleigh",
-        "wald",
-        "geometric",
-        "triangular",
-        "lognormal",
-        "binomial",
-        "multinomial",
-    ]
-)
-_INITIALIZERS = frozenset(
-    [
-        "delta_orthogonal",
-        "glorot_normal",
-        "glorot_uniform",
-        "he_normal",
-        "he_uniform",
-        "kaiming_normal",
-        "kaiming_uniform",
-        "lecun_normal",
-        "lecun_uniform",
-        "xavier_normal",
-        "xavier_uniform",
-    ]
-)
+def _initialize(initializer: Any, stream: Any, *args: Any, **kwargs: Any) -> Any:
+    return initializer(stream(), *args, **kwargs)
+
+
+_RANDOM = frozenset(["bits", "uniform", "randint", "permutation", "choice", "normal", "multivariate_normal", "truncated_normal", "bernoulli", "beta", "cauchy", "dirichlet", "exponential", "gamma", "loggamma", "poisson", "gumbel", "categorical", "laplace", "logistic", "pareto", "t", "chisquare", "f", "rademacher", "maxwell", "double_sided_maxwell", "weibull_min", "orthogonal", "generalized_normal", "ball", "rayleigh", "wald", "geometric", "triangular", "lognormal", "binomial", "multinomial"])  # fmt: skip
+_INITIALIZERS = frozenset(["delta_orthogonal", "glorot_normal", "glorot_uniform", "he_normal", "he_uniform", "kaiming_normal", "kaiming_uniform", "lecun_normal", "lecun_uniform", "variance_scaling", "xavier_normal", "xavier_uniform"])  # fmt: skip
 
 
 class RngStream(Object, _Draws):
@@ -97,16 +50,23 @@ class RngStream(Object, _Draws):
     Args:
       key: a typed key (``jax.random.key``), a raw key (uint32[2]) or an int seed.
       tag: the stream's name, kept as the metadata ``tag`` of its Variables.
+
+    With an array of keys it is that many streams in one, to be mapped over (``jax.vmap``) before it is called.
     """
 
     def __init__(self, key: Any, *, tag: str):
         self.tag = tag
-        self.key = RngKey(_as_key(key), tag=tag)
-        self.count = RngCount(jnp.zeros((), jnp.uint32), tag=tag)
+        key = _as_key(key)
+        self.key = RngKey(key, tag=tag)
+        self.count = RngCount(jnp.zeros(key.shape, jnp.uint32), tag=tag)
 
     def __call__(self) -> jax.Array:
-        """Return a fresh key."""
+        """Return a fresh key. Raises a ValueError on a stream that was split and is not mapped over."""
         count = self.count.value
+        if count.shape:
+            raise ValueError(
+                f"the random stream {self.tag!r} was split into {list(count.shape)}: map over it (with in_axes=0) to use it"
+            )
         self.count.value = count + 1
         return jax.random.fold_in(self.key.value, count)
 

@@ -34,7 +34,9 @@ class Static:
 
     def __eq__(self, other: object) -> bool:
         return self is other or (
-            isinstance(other, Static) and static_equal(self.value, other.value)
+            isinstance(other, Static)
+            and hash(self) == hash(other)  # differs for one set that was changed in between
+            and static_equal(self.value, other.value)
         )
 
     def __repr__(self) -> str:
@@ -52,6 +54,8 @@ def static_hash(value: Any) -> int:
         return hash(
             (kind, static_hash(value.func), static_hash(value.args), static_hash(value.keywords))
         )
+    if isinstance(value, set):
+        return hash((kind, frozenset(value)))
     if isinstance(value, float) and math.isnan(value):
         return hash(kind)
     try:

@@ -1,3 +1,5 @@
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -114,3 +116,16 @@ def test_a_variable_by_itself():
 def test_an_argument_number_out_of_range_is_named():
     with pytest.raises(TypeError, match="argument 3, but the call has 1"):
         nnx.grad(lambda m: m(1.0), argnums=3)(Two())
+
+
+def test_argnums_count_the_arguments_of_the_call():
+    model = nnx.Linear(1, 1, use_bias=False, rngs=nnx.Rngs(0))
+    scaled = functools.partial(lambda factor, m: factor * m.kernel.value.sum(), 3.0)
+    assert nnx.grad(scaled)(model)["kernel"].value.tolist() == [[3.0]]
+    assert nnx.grad(scaled, argnums=-1)(model)["kernel"].value.tolist() == [[3.0]]
+
+
+def test_a_variable_cannot_be_differentiated_under_two_arguments():
+    model = nnx.Linear(1, 1, rngs=nnx.Rngs(0))
+    with pytest.raises(ValueError, match="kernel twice: arguments 0 and 1 share it"):
+        nnx.grad(lambda a, b: a.kernel.value.sum(), argnums=(0, 1))(model, model)

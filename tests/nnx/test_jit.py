@@ -1,4 +1,8 @@
+import dataclasses
 import gc
+import time
+import weakref
+from concurrent.futures import ThreadPoolExecutor
 
 import jax
 import jax.numpy as jnp
@@ -409,3 +413,88 @@ def test_work_of_a_call_is_counted_not_timed():
         Check.enabled = True
     assert nnx.graphdef(model).num_leaves == 30 * 8
     assert 0 < calls < 30
+
+
+def test_what_was_taken_out_of_the_graph_has_its_last_values():
+    @nnx.jit
+    def drop(outer):
+        outer.inner.value.value += 1
+        del outer.inner
+
+    outer = nnx.Module()
+    outer.inner = held = Counter()
+    drop(outer)
+    assert not hasattr(outer, "inner")
+    assert held.value.value == 1.0
+
+
+def test_a_replayed_object_keeps_its_own_static_values():
+    @dataclasses.dataclass
+    class Options:
+        rate: float = 1.0
+
+    @nnx.jit
+    def grow(counter):
+        counter.new = nnx.Param(jnp.ones(1))
+
+    for _ in range(2):
+        counter = Counter()
+        counter.options = options = Options()
+        grow(counter)
+        assert counter.options is options
+
+
+def test_donation_spares_an_array_that_is_another_argument():
+    @nnx.jit(donate=True)
+    def step(counter, state):
+        counter.value.value += state["value"].value + 1
+
+    counter = Counter()
+    for _ in range(2):
+        step(counter, nnx.state(counter))
+    assert counter.value.value == 3.0
+
+
+def test_threads_may_make_the_first_call_at_once():
+    @nnx.jit(donate=True)
+    def step(counter):
+        time.sleep(0.01)
+        counter.value.value += 1
+
+    counters = [Counter() for _ in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(step, counters))
+    assert [float(c.value.value) for c in counters] == [1.0] * 8
+    assert len(step.programs) == 1
+
+
+def test_objects_that_died_are_not_kept_by_those_they_were_passed_with():
+    add = nnx.jit(lambda a, b: a.value.value + b.value.value)
+    kept, counter = Counter(), Counter()
+    counter.owner = nnx.List([counter])  # a cycle, for the garbage collector
+    add(kept, Counter())
+    add(counter, kept)
+    assert not kept._joint
+    dead = weakref.ref(counter)
+    del counter
+    gc.collect()
+    assert dead() is None
+
+
+def test_no_tracer_leaks_out_of_a_step():
+    step = nnx.jit(train_step)
+    with jax.checking_leaks():
+        model = Block(4, rngs=nnx.Rngs(0))
+        optimizer = nnx.Optimizer(model, optax.adam(1e-2), wrt=nnx.Param)
+        for _ in range(2):
+            step(model, optimizer, jnp.ones((8, 4)))
+
+
+def test_a_set_that_was_changed_in_place_is_noticed_by_the_check_mode():
+    counter = Counter()
+    counter.names = {"a"}
+    run = nnx.jit(lambda c: c.value.value * len(c.names))
+    run(counter)
+    counter.names.add("b")
+    with pytest.raises(nnx.StructureError, match="names changed without an attribute write"):
+        run(counter)

@@ -253,3 +253,8 @@ def test_against_flax():
         ours, theirs = make(nnx), make(flax_nnx)
         np.testing.assert_allclose(ours(x), theirs(x), rtol=1e-5, atol=1e-5)
         assert sorted(nnx.state(ours)) == sorted(flax_nnx.state(theirs))
+
+
+def test_a_sequential_without_layers_gives_its_input_back():
+    x = jnp.ones(2)
+    assert nnx.Sequential()(x) is x

@@ -65,3 +65,24 @@ def test_several_under_one_roof():
     assert metrics.loss.count.value == 0
     with pytest.raises(ValueError, match="cannot be called"):
         nnx.MultiMetric(update=nnx.metrics.Average())
+
+
+def test_welford_counts_no_masked_values():
+    metric = nnx.metrics.Welford("x")
+    assert np.isnan(metric.compute().mean)
+    metric.update(x=jnp.array([jnp.nan]), mask=jnp.array([False]))
+    assert np.isnan(metric.compute().mean)
+    metric.update(x=jnp.array([1.0, 3.0, jnp.nan]), mask=jnp.array([True, True, False]))
+    metric.update(x=jnp.array([[5.0, 7.0], [99.0, 99.0]]), mask=jnp.array([1, 0]))
+    mean, error, deviation = metric.compute()
+    expected = np.array([1.0, 3.0, 5.0, 7.0])
+    np.testing.assert_allclose(
+        [mean, error, deviation],
+        [expected.mean(), expected.std() / 2, expected.std()],
+        rtol=1e-6,
+    )
+
+
+def test_a_mask_that_does_not_fit_is_explained():
+    with pytest.raises(ValueError, match=r"mask \[3\] must have the leading axes of x \[\]"):
+        nnx.Average("x").update(x=1.0, mask=jnp.ones(3))

@@ -123,3 +123,68 @@ def test_a_deep_copy_of_model_and_optimizer_belongs_together():
         before = owned.bias.value
         tx.update(nnx.grad(lambda m: m(jnp.ones((2, 3))).sum())(owned))
         np.testing.assert_allclose(owned.bias.value, before - 2.0)
+
+
+@pytest.mark.parametrize(
+    "tx",
+    [
+        optax.MultiSteps(optax.adam(0.1), 2).gradient_transformation(),
+        optax.inject_hyperparams(optax.adam)(learning_rate=0.1),
+        optax.masked(optax.adam(0.1), lambda params: jax.tree.map(lambda x: x.ndim > 1, params)),
+        optax.named_chain(("z", optax.trace(0.9)), ("a", optax.scale_by_adam())),
+        optax.contrib.schedule_free_sgd(0.1),
+        optax.contrib.reduce_on_plateau(),
+        optax.apply_if_finite(optax.adam(0.1), 3),
+    ],
+    ids=["multi", "inject", "masked", "named", "schedule_free", "plateau", "if_finite"],
+)
+def test_odd_states_of_optax_compile_once(tx):
+    @nnx.jit(donate=True)
+    def step(model, optimizer):
+        loss, grads = nnx.value_and_grad(lambda m: (m(jnp.ones((1, 2))) ** 2).sum())(model)
+        optimizer.update(model, grads, value=loss)
+
+    model = nnx.Linear(2, 2, rngs=nnx.Rngs(0))
+    optimizer = nnx.Optimizer(model, tx, wrt=nnx.Param)
+    for _ in range(3):
+        step(model, optimizer)
+    assert step._cache_size() == 1
+
+
+def test_a_state_of_lists_and_dicts_keeps_its_places():
+    """The keys are not in sorted order, so that a mix-up would show."""
+    tx = optax.GradientTransformation(
+        lambda params: [{"z": jnp.zeros(()), "a": jnp.full((), 10.0)}],
+        lambda updates, state, params=None: (updates, [{k: v + 1 for k, v in state[0].items()}]),
+    )
+    model, optimizer = make(tx)
+    optimizer.update(model, nnx.grad(lambda m: m(jnp.ones((2, 3))).sum())(model))
+    assert (optimizer.opt_state[0]["z"].value, optimizer.opt_state[0]["a"].value) == (1.0, 11.0)
+
+
+def test_a_line_search_gets_arrays():
+    model = nnx.Linear(2, 1, rngs=nnx.Rngs(0))
+    optimizer = nnx.Optimizer(model, optax.lbfgs(), wrt=nnx.Param)
+    x = jnp.array([[1.0, 2.0], [3.0, 4.0], [0.0, 1.0]])
+    graphdef = nnx.graphdef(model)
+
+    def loss_of(model):
+        return ((model(x) - 1) ** 2).sum()
+
+    @nnx.jit
+    def step(model, optimizer):
+        loss, grads = nnx.value_and_grad(loss_of)(model)
+        optimizer.update(
+            model, grads, grad=grads, value=loss, value_fn=lambda p: loss_of(nnx.merge(graphdef, p))
+        )
+        return loss
+
+    losses = [float(step(model, optimizer)) for _ in range(6)]
+    assert losses[-1] < 1e-3 * losses[0]
+    assert step._cache_size() == 1
+
+
+def test_a_list_of_filters_will_do():
+    model, optimizer = make(optax.sgd(0.1), wrt=[nnx.Param])
+    optimizer.update(model, nnx.grad(lambda m: m(jnp.ones((2, 3))).sum())(model))
+    assert optimizer.step.value == 1

@@ -46,7 +46,9 @@ def test_draws_are_those_of_jax_random():
         jax.random.fold_in(jax.random.key(0), 0), (3,), minval=2.0, maxval=3.0
     )
     np.testing.assert_array_equal(rngs.uniform((3,), minval=2.0, maxval=3.0), expected)
-    assert rngs.params.lecun_normal((4, 4)).shape == (4, 4)
+    assert rngs.params.lecun_normal()((4, 4)).shape == (4, 4)
+    scaled = rngs.variance_scaling(2.0, "fan_in", "normal")
+    assert not np.array_equal(scaled((2, 2)), scaled((2, 2)))  # a fresh key each time
     assert rngs.permutation(5).shape == (5,)
 
 
@@ -81,3 +83,11 @@ def test_layers_keep_a_stream_of_their_own():
     count = rngs.default.count.value
     first(x)
     assert rngs.default.count.value == count
+
+
+def test_split_streams_are_mapped_over():
+    rngs = nnx.Rngs(0, dropout=1).split(4)
+    with pytest.raises(ValueError, match=r"'dropout' was split into \[4\]"):
+        rngs.dropout()
+    draws = jax.vmap(lambda rngs: rngs.dropout.normal(()))(rngs)
+    assert len(set(draws.tolist())) == 4

@@ -58,13 +58,18 @@ def value_and_grad(
     Args:
       f: a function with a scalar result; it may change its objects (BatchNorm statistics, random counts), and the
         changes reach the caller.
-      argnums: which arguments to differentiate. For an object: its Params, or what a :class:`DiffState` names; the
-        gradient is then a State. For anything else: the argument itself, as in ``jax.grad``.
+      argnums: which arguments of the call to differentiate. Those that a ``functools.partial`` carries do not count; the
+        object of a bound method, or a callable object, is number 0. For an object: its Params, or what a
+        :class:`DiffState` names; the gradient is then a State. For anything else: the argument itself, as in ``jax.grad``.
       has_aux: ``f`` returns ``(value, aux)``; the result is then ``((value, aux), grads)``.
       holomorphic, allow_int: as in ``jax.grad``.
 
     Returns:
       ``(value, grads)``; ``grads`` is a tuple where ``argnums`` is a sequence.
+
+    Raises:
+      TypeError: an argnum that the call does not have.
+      ValueError: a Variable is below two of the differentiated arguments.
     """
     return _transform(
         f, "nnx.value_and_grad", argnums, has_aux, holomorphic, allow_int, with_value=True
@@ -106,8 +111,14 @@ class GradFunction:
         self.fun, self.bound_args, self.bound_kwargs = unbind(f)
         self.name = name
         self.single = isinstance(argnums, int | DiffState)
-        wanted = (argnums,) if self.single else tuple(argnums)
-        self.wanted = tuple(w if isinstance(w, DiffState) else DiffState(w, Param) for w in wanted)
+        wanted = [
+            w if isinstance(w, DiffState) else DiffState(w, Param)
+            for w in ((argnums,) if self.single else argnums)
+        ]
+        bound = len(self.bound_args) if isinstance(f, functools.partial) else 0
+        self.wanted = tuple(
+            DiffState(w.argnum + bound if w.argnum >= 0 else w.argnum, w.filter) for w in wanted
+        )
         self.has_aux = has_aux
         self.with_value = with_value
         self.options: dict[str, Any] = {"holomorphic": holomorphic, "allow_int": allow_int}
@@ -121,6 +132,7 @@ class GradFunction:
         args, kwargs, roots = lift.detach(args, {**self.bound_kwargs, **kwargs})
         structure = lift.structure_of_roots(roots)
         chosen = [self._leaves_of(w, args, structure, len(roots)) for w in self.wanted]
+        self._check_disjoint(chosen)
         values = structure.values()
         points = [
             [values[i] for i in c] if c is not None else args[w.argnum]
@@ -178,6 +190,18 @@ class GradFunction:
             if isinstance(leaf, Variable) and predicate(path, leaf):
                 found[number] = path
         return found
+
+    def _check_disjoint(self, chosen: list[dict[int, tuple] | None]) -> None:
+        """One Variable has one gradient: it cannot be asked for under two arguments."""
+        seen: dict[int, int] = {}
+        for want, leaves in zip(self.wanted, chosen):
+            for number, path in (leaves or {}).items():
+                if number in seen:
+                    raise ValueError(
+                        f"{self.name} is to differentiate {'.'.join(map(str, path)) or 'a Variable'} twice: arguments "
+                        f"{seen[number]} and {want.argnum} share it. Leave one of them out of argnums"
+                    )
+                seen[number] = want.argnum
 
 
 def _below(structure: Structure, root: int, num_roots: int) -> dict[int, tuple]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from types import MethodType
@@ -91,7 +92,6 @@ class JitFunction:
         self.donate = donate
         self.jax_options: dict[str, Any] = {"keep_unused": keep_unused, "inline": inline}
         self.donates = bool(donate or self.donate_argnums or self.donate_argnames)
-        self.structures = lift.StructureCache()
         self.programs: OrderedDict[tuple, Program] = OrderedDict()
         functools.update_wrapper(self, self.fun, updated=())
 
@@ -117,7 +117,7 @@ class JitFunction:
             taken, roots = _detach_dynamic(args, kwargs, self.static_argnums, self.static_argnames)
         else:
             *taken, roots = lift.detach(args, kwargs)
-        structure = self.structures(roots)
+        structure = lift.structure_of_roots(roots)
         donated = self._donated_roots(*taken) if self.donates else ()
         key = (structure.graphdef, len(roots), donated)
         program = self.programs.get(key)
@@ -168,6 +168,7 @@ class Program:
         self.donated: tuple[int, ...] = ()
         self.kept: tuple[int, ...] = tuple(range(graphdef.num_leaves))
         self.compiled: Any = None
+        self.compiling = threading.RLock()
 
     def run(
         self, donated: list[Any], kept: list[Any], *args: Any, **kwargs: Any
@@ -190,6 +191,11 @@ class Program:
         )
 
     def compile(self, values: list[Any], args: tuple, kwargs: dict) -> None:
+        with self.compiling:  # another thread that makes the same first call waits here
+            if self.compiled is None:
+                self._compile(values, args, kwargs)
+
+    def _compile(self, values: list[Any], args: tuple, kwargs: dict) -> None:
         jitted = self.jitted
         if self.may_donate:
             note = self._abstract_note(values, args, kwargs)
@@ -217,15 +223,17 @@ class Program:
         _, _, note = traced.eval_shape([], values, *args, **kwargs)
         return note
 
-    def _arguments(self, values: list[Any]) -> tuple[list[Any], list[Any]]:
+    def _arguments(
+        self, values: list[Any], args: tuple, kwargs: dict
+    ) -> tuple[list[Any], list[Any]]:
         if not self.donated:
             return [], values
         donated = [values[i] for i in self.donated]
         kept = [values[i] for i in self.kept]
-        if len(set(map(id, donated))) != len(donated) or not {*map(id, donated)}.isdisjoint(
-            map(id, kept)
-        ):
-            donated = _unshared(donated, kept)
+        others = set(map(id, kept)).union(map(id, jax.tree.leaves((args, kwargs))))
+        numbers = set(map(id, donated))
+        if len(numbers) != len(donated) or not numbers.isdisjoint(others):
+            donated = _unshared(donated, others)
         return donated, kept
 
     def __call__(
@@ -233,17 +241,16 @@ class Program:
     ) -> tuple[Any, list[Any], lift.Note]:
         if self.compiled is None:
             self.compile(values, args, kwargs)
-        return self.compiled(*self._arguments(values), *args, **kwargs)
+        return self.compiled(*self._arguments(values, args, kwargs), *args, **kwargs)
 
     def lower(self, values: list[Any], args: tuple, kwargs: dict) -> jax.stages.Lowered:
         if self.compiled is None:
             self.compile(values, args, kwargs)
-        return self.compiled.lower(*self._arguments(values), *args, **kwargs)
+        return self.compiled.lower(*self._arguments(values, args, kwargs), *args, **kwargs)
 
 
-def _unshared(donated: list[Any], kept: list[Any]) -> list[Any]:
-    """Copies of the arrays that stand twice, so that donating one does not delete the other."""
-    seen = set(map(id, kept))
+def _unshared(donated: list[Any], seen: set[int]) -> list[Any]:
+    """Copies of the arrays that stand twice (``seen``: the ids of the other arguments), so that these are not deleted."""
     result = []
     for value in donated:
         result.append(jax.tree.map(jnp.copy, value) if id(value) in seen else value)

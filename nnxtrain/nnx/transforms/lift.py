@@ -17,6 +17,7 @@ from __future__ import annotations
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
@@ -35,6 +36,7 @@ from nnxtrain.nnx.graph import (
 )
 from nnxtrain.nnx.module import Object
 from nnxtrain.nnx.state import State
+from nnxtrain.nnx.static import static_equal
 from nnxtrain.nnx.variables import Variable, put_raw
 
 
@@ -169,37 +171,40 @@ def refill(tree: Any, objects: Any) -> Any:
     )
 
 
-class StructureCache:
-    """The structures of the last argument tuples of one transformed function. Roots that die take theirs along."""
-
-    def __init__(self, size: int = 16):
-        self.size = size
-        self.held: OrderedDict[tuple[int, ...], tuple[tuple, Structure]] = OrderedDict()
-
-    def __call__(self, roots: tuple[Any, ...]) -> Structure:
-        if len(roots) == 1:
-            return structure_of(roots[0])
-        key = tuple(map(id, roots))
-        entry = self.held.get(key)
-        if entry is not None and entry[1].is_current(roots):
-            if Check.enabled:
-                verify(entry[1], roots)
-            return entry[1]
-
-        def drop(_: Any) -> None:
-            self.held.pop(key, None)
-
-        structure = walk(roots)
-        self.held[key] = tuple(weakref.ref(r, drop) for r in roots), structure
-        structure.forget_roots()
-        while len(self.held) > self.size:
-            self.held.popitem(last=False)
-        return structure
-
-
 def structure_of_roots(roots: tuple[Any, ...]) -> Structure:
-    """The structure of an argument tuple; a single root keeps its own in cache."""
-    return structure_of(roots[0]) if len(roots) == 1 else walk(roots)
+    """The structure of an argument tuple, from a cache where it still holds.
+
+    It is kept by the first object among the roots, not by the transformed function: so it dies with its object.
+    """
+    if len(roots) == 1:
+        return structure_of(roots[0])
+    owner = next((r for r in roots if isinstance(r, Object)), None)
+    if owner is None:  # nothing, or a few Variables: soon walked
+        return walk(roots)
+    if owner._joint is None:
+        object.__setattr__(owner, "_joint", OrderedDict())
+    held: OrderedDict[tuple[int, ...], tuple[tuple, Structure]] = owner._joint
+    key = tuple(map(id, roots))
+    entry = held.get(key)
+    if entry is not None and entry[1].is_current(roots):
+        if Check.enabled:
+            verify(entry[1], roots)
+        return entry[1]
+    structure = walk(roots).forget_roots()
+    forget = partial(_forget_joint, weakref.ref(owner), key)
+    held[key] = tuple(weakref.ref(r, forget) for r in roots if r is not owner), structure
+    while len(held) > MAX_JOINT:
+        held.popitem(last=False)
+    return structure
+
+
+MAX_JOINT = 16  # structures that one object keeps, together with others
+
+
+def _forget_joint(owner: weakref.ref[Object], key: tuple[int, ...], dead: Any) -> None:
+    alive = owner()
+    if alive is not None:
+        alive._joint.pop(key, None)
 
 
 def call(
@@ -275,6 +280,10 @@ def _patch(
     before = {id(n): i for i, n in enumerate(nodes) if isinstance(n, Object | Variable)}
     leaf_of = {node: leaf for leaf, node in enumerate(graphdef.leaf_nodes)}
     after = walk((*roots, *outputs))
+    reached = set(map(id, after.nodes))
+    dropped = [n for n in nodes if id(n) in before and id(n) not in reached]
+    if dropped:  # what the function took out of the graph may live on in the caller's hands
+        after = walk((*roots, *outputs, *dropped))
     origins, rewritten = {}, set()
     for number, node in enumerate(after.nodes):
         if id(node) in before:
@@ -330,10 +339,13 @@ def _replay(patch: Patch, roots: tuple[Any, ...], out: Any, sent: Any) -> Any:
             put_raw(known[number], value)
     nodes = graphdef.build(leaves, known)
     for number in patch.rewritten:
-        items = [
-            (k, nodes[ref] if type(ref) is int else ref.value)
-            for k, ref in graphdef.attributes[number]
-        ]
+        held = dict(known[number]._graph_items())
+        items = []
+        for key, ref in graphdef.attributes[number]:
+            value = nodes[ref] if type(ref) is int else ref.value
+            if type(ref) is not int and key in held and static_equal(held[key], value):
+                value = held[key]  # the caller's own object, not the equal one of another model
+            items.append((key, value))
         known[number]._graph_assign(items)
         known[number]._version += 1
     for number, node in known.items():
