@@ -13,15 +13,8 @@ import jax
 
 from nnxtrain.nnx.errors import StructureError
 from nnxtrain.nnx.filters import split_by, to_predicate
-from nnxtrain.nnx.graph import (
-    ArraySlot,
-    GraphDef,
-    Structure,
-    holds_data,
-    iter_graph,
-    structure_of,
-    walk,
-)
+from nnxtrain.nnx.graph import ArraySlot, Structure, holds_data, iter_graph, structure_of, walk
+from nnxtrain.nnx.graphdef import GraphDef
 from nnxtrain.nnx.module import Module, Object
 from nnxtrain.nnx.state import State, from_flat_state, to_flat_state
 from nnxtrain.nnx.variables import Variable

@@ -227,7 +227,7 @@ class Module(Object):
         if held is None:
             setattr(self, name, variable_type(reduce_fn(init_fn(), value)))
         elif isinstance(held, variable_type):
-            setattr(self, name, variable_type(reduce_fn(held.value, value)))
+            held.value = reduce_fn(held.value, value)
         else:
             raise ValueError(
                 f"{type(self).__name__}.{name} is a {type(held).__name__}, so no {variable_type.__name__} can be sown there"

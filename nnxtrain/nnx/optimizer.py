@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -50,10 +51,11 @@ class Optimizer(Module):
         Args:
           model: the model; without it, the one the optimizer was made for, which must then be an argument of the
             transformed function too.
-          grads: a State of gradients, as ``nnx.grad`` returns it.
+          grads: a State of gradients, as ``nnx.grad`` returns it (or a module of them, as ``jax.grad`` does).
           **kwargs: handed to ``tx.update`` (a loss value for line searches, say), Variables in them as arrays.
 
         Raises:
+          TypeError: the gradients are no State.
           ValueError: the gradients' paths are not those of the optimized Variables, or the model was not passed.
         """
         if len(args) == 2:
@@ -83,6 +85,10 @@ class Optimizer(Module):
 
     def _pure_gradients(self, grads: Any, targets: list[tuple[tuple, Variable]]) -> State:
         """The gradients as arrays by path, after a look at whether they are those of the optimized Variables."""
+        if not isinstance(grads, Module | Mapping | Variable):
+            raise TypeError(
+                f"the gradients are a {type(grads).__name__}; pass the State that nnx.grad returns for the model"
+            )
         flat = _params(grads, ...) if isinstance(grads, Module) else to_flat_state(grads)
         given = {path: g.raw_value if isinstance(g, Variable) else g for path, g in flat}
         wanted = {path for path, _ in targets}

@@ -40,8 +40,17 @@ def _initialize(initializer: Any, stream: Any, *args: Any, **kwargs: Any) -> Any
     return initializer(stream(), *args, **kwargs)
 
 
-_RANDOM = frozenset(["bits", "uniform", "randint", "permutation", "choice", "normal", "multivariate_normal", "truncated_normal", "bernoulli", "beta", "cauchy", "dirichlet", "exponential", "gamma", "loggamma", "poisson", "gumbel", "categorical", "laplace", "logistic", "pareto", "t", "chisquare", "f", "rademacher", "maxwell", "double_sided_maxwell", "weibull_min", "orthogonal", "generalized_normal", "ball", "rayleigh", "wald", "geometric", "triangular", "lognormal", "binomial", "multinomial"])  # fmt: skip
-_INITIALIZERS = frozenset(["delta_orthogonal", "glorot_normal", "glorot_uniform", "he_normal", "he_uniform", "kaiming_normal", "kaiming_uniform", "lecun_normal", "lecun_uniform", "variance_scaling", "xavier_normal", "xavier_uniform"])  # fmt: skip
+_RANDOM = frozenset([
+    "bits", "uniform", "randint", "permutation", "choice", "normal", "multivariate_normal", "truncated_normal",
+    "bernoulli", "beta", "cauchy", "dirichlet", "exponential", "gamma", "loggamma", "poisson", "gumbel",
+    "categorical", "laplace", "logistic", "pareto", "t", "chisquare", "f", "rademacher", "maxwell",
+    "double_sided_maxwell", "weibull_min", "orthogonal", "generalized_normal", "ball", "rayleigh", "wald",
+    "geometric", "triangular", "lognormal", "binomial", "multinomial",
+])  # fmt: skip
+_INITIALIZERS = frozenset([
+    "delta_orthogonal", "glorot_normal", "glorot_uniform", "he_normal", "he_uniform", "kaiming_normal",
+    "kaiming_uniform", "lecun_normal", "lecun_uniform", "variance_scaling", "xavier_normal", "xavier_uniform",
+])  # fmt: skip
 
 
 class RngStream(Object, _Draws):

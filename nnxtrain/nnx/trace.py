@@ -86,9 +86,9 @@ def check_write(variable: Variable) -> None:
     if variable._trace is EAGER and thread.level is None and current_trace() is EAGER:
         return
     if variable._trace != current_trace():
-        raise TraceError(
-            _write_message(name_of(variable, thread.level.fun if thread.level else None))
-        )
+        here = thread.level
+        name = name_of(variable, here.fun if here else None)
+        raise TraceError(_write_message(name, by_jax=here is variable._level))
 
 
 def foreign_object_message(kind: str, name: str) -> str:
@@ -96,13 +96,15 @@ def foreign_object_message(kind: str, name: str) -> str:
     return _write_message(f"{kind}.{name}")
 
 
-def _write_message(name: str) -> str:
+def _write_message(name: str, by_jax: bool = False) -> str:
+    """Say what to do. ``by_jax``: no transform of nnx lies between the object and the write."""
     here = thread.level
-    where = f"nnx.{here.transform.removeprefix('nnx.')}" if here else "a JAX transform"
+    by_jax = by_jax or here is None
+    where = "a JAX transform" if here is None or by_jax else here.transform
     return (
         f"{name} was made outside of {where} and is written inside it, so the new value could not get out. "
         f"Pass the object that holds it as an argument of the transformed function"
-        + ("." if here else ", and use the transform of nnx instead of JAX's.")
+        + (", and use the transform of nnx instead of JAX's." if by_jax else ".")
     )
 
 

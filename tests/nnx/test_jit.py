@@ -1,5 +1,7 @@
 import dataclasses
 import gc
+import subprocess
+import sys
 import time
 import weakref
 from concurrent.futures import ThreadPoolExecutor
@@ -498,3 +500,64 @@ def test_a_set_that_was_changed_in_place_is_noticed_by_the_check_mode():
     counter.names.add("b")
     with pytest.raises(nnx.StructureError, match="names changed without an attribute write"):
         run(counter)
+
+
+def test_a_value_that_cannot_be_compiled_is_named():
+    counter = Counter()
+    counter.name = nnx.Variable("hello")
+    with pytest.raises(TypeError, match="name holds a str, which cannot be compiled"):
+        nnx.jit(lambda c: c.value.value)(counter)
+
+
+def test_a_write_under_a_jax_transform_inside_jit_names_the_right_one():
+    norm = nnx.BatchNorm(2, rngs=nnx.Rngs(0))
+
+    @nnx.jit
+    def gradient(norm, x):
+        return jax.grad(lambda x: norm(x).sum())(x)
+
+    with pytest.raises(nnx.TraceError, match=r"outside of a JAX transform .* instead of JAX's"):
+        gradient(norm, jnp.ones((3, 2)))
+
+
+def test_sown_sums_keep_their_variable():
+    class Sums(nnx.Module):
+        def __call__(self, x):
+            self.sow(
+                nnx.Intermediate, "sum", x, lambda past, new: past + new, lambda: jnp.zeros(())
+            )
+
+    model = Sums()
+    run = nnx.jit(lambda model, x: model(x))
+    run(model, jnp.ones(()))
+    held = model.sum
+    for _ in range(3):
+        run(model, jnp.ones(()))
+    assert model.sum is held
+    assert held.value == 4.0
+    assert run._cache_size() == 2
+
+
+def test_sharded_values_keep_their_sharding_and_compile_once():
+    script = """
+import os
+os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=4"
+import jax, jax.numpy as jnp, optax
+from jax.sharding import NamedSharding, PartitionSpec
+from nnxtrain import nnx
+mesh = jax.make_mesh((4,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
+place = lambda tree, *axes: jax.device_put(tree, NamedSharding(mesh, PartitionSpec(*axes)))
+model = nnx.Linear(8, 8, rngs=nnx.Rngs(0))
+optimizer = nnx.Optimizer(model, optax.adam(0.1), wrt=nnx.Param)
+for node in (model, optimizer):
+    nnx.update(node, place(nnx.state(node)))
+model.kernel.value = place(model.kernel.value, None, "data")
+@nnx.jit(donate=True)
+def step(model, optimizer, x):
+    optimizer.update(model, nnx.grad(lambda m: (m(x) ** 2).sum())(model))
+for _ in range(3):
+    step(model, optimizer, place(jnp.ones((8, 8)), "data"))
+assert model.kernel.value.sharding.spec == PartitionSpec(None, "data"), model.kernel.value.sharding
+assert len(step.programs) == 1 and step._cache_size() <= 2, step._cache_size()
+"""
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=120)

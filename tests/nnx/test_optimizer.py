@@ -188,3 +188,9 @@ def test_a_list_of_filters_will_do():
     model, optimizer = make(optax.sgd(0.1), wrt=[nnx.Param])
     optimizer.update(model, nnx.grad(lambda m: m(jnp.ones((2, 3))).sum())(model))
     assert optimizer.step.value == 1
+
+
+def test_gradients_that_are_no_state_are_refused():
+    model, optimizer = make()
+    with pytest.raises(TypeError, match="are a NoneType; pass the State"):
+        optimizer.update(model, None)

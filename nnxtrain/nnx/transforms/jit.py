@@ -13,7 +13,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from nnxtrain.nnx.graph import GraphDef, Structure
+from nnxtrain.nnx.graph import Structure
+from nnxtrain.nnx.graphdef import GraphDef
 from nnxtrain.nnx.module import Object
 from nnxtrain.nnx.transforms import lift
 from nnxtrain.nnx.transforms.callables import unbind
@@ -197,6 +198,13 @@ class Program:
 
     def _compile(self, values: list[Any], args: tuple, kwargs: dict) -> None:
         jitted = self.jitted
+        for path, value in zip(self.graphdef.paths, values):
+            for leaf in jax.tree.leaves(value):
+                if not hasattr(leaf, "dtype") and not isinstance(leaf, int | float | complex):
+                    raise TypeError(
+                        f"{'.'.join(map(str, path)) or 'a Variable'} holds a {type(leaf).__name__}, which cannot be "
+                        "compiled; keep it as a plain attribute, which is static"
+                    )
         if self.may_donate:
             note = self._abstract_note(values, args, kwargs)
             written = set(note.changed) if note.patch is None else set()

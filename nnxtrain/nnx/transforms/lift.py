@@ -24,16 +24,8 @@ import jax
 import numpy as np
 
 from nnxtrain.nnx import trace
-from nnxtrain.nnx.graph import (
-    ArrayDef,
-    Check,
-    GraphDef,
-    ObjectDef,
-    Structure,
-    structure_of,
-    verify,
-    walk,
-)
+from nnxtrain.nnx.graph import Check, Structure, structure_of, verify, walk
+from nnxtrain.nnx.graphdef import ArrayDef, GraphDef, ObjectDef
 from nnxtrain.nnx.module import Object
 from nnxtrain.nnx.state import State
 from nnxtrain.nnx.static import static_equal
