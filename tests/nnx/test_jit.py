@@ -1,9 +1,7 @@
-import dataclasses
 import gc
 import subprocess
 import sys
 import time
-import weakref
 from concurrent.futures import ThreadPoolExecutor
 
 import jax
@@ -95,141 +93,6 @@ def test_only_what_changed_comes_back():
     assert model.kernel.value is kept
     (outputs,) = [lowered.out_tree.num_leaves for lowered in [count.lower(counter, model)]]
     assert outputs == 1
-
-
-def test_donation_takes_only_what_is_written():
-    @nnx.jit(donate=True)
-    def step(counter, frozen):
-        counter.value.value += frozen.kernel.value.sum()
-
-    counter, frozen = Counter(), nnx.Linear(2, 2, rngs=nnx.Rngs(0))
-    before = counter.value.value
-    step(counter, frozen)
-    assert before.is_deleted()
-    assert not frozen.kernel.value.is_deleted()
-    step(counter, frozen)
-
-
-def test_donation_spares_an_array_that_two_variables_share():
-    class Pair(nnx.Module):
-        def __init__(self):
-            array = jnp.ones(3)
-            self.a = nnx.Param(array)
-            self.b = nnx.Param(array)
-            self.c = nnx.Param(jnp.zeros(3))
-
-    @nnx.jit(donate=True)
-    def step(pair):
-        pair.a.value += 1
-        pair.c.value += pair.b.value
-
-    pair = Pair()
-    for _ in range(3):
-        step(pair)
-    assert pair.a.value.tolist() == [4.0] * 3
-    assert pair.b.value.tolist() == [1.0] * 3
-    assert pair.c.value.tolist() == [3.0] * 3
-
-
-def test_what_was_donated_comes_back_even_if_another_trace_does_not_write_it():
-    @nnx.jit(donate=True)
-    def step(counter, x):
-        if x.shape == (1,):
-            counter.value.value += 1
-        return x
-
-    counter = Counter()
-    step(counter, jnp.ones(1))
-    step(counter, jnp.ones(2))
-    assert counter.value.value == 1.0
-
-
-def test_donate_argnums_means_the_objects_of_that_argument():
-    @nnx.jit(donate_argnums=0)
-    def step(a, b):
-        a.value.value += 1
-        b.value.value += 1
-
-    a, b = Counter(), Counter()
-    old_a, old_b = a.value.value, b.value.value
-    step(a, b)
-    assert old_a.is_deleted()
-    assert not old_b.is_deleted()
-
-
-def test_an_exception_leaves_the_objects_as_they_were():
-    @nnx.jit
-    def fail(counter):
-        counter.value.value += 1
-        counter.calls = 5
-        counter.new = nnx.Param(jnp.ones(1))
-        raise KeyError("wrong")
-
-    counter = Counter()
-    with pytest.raises(KeyError):
-        fail(counter)
-    assert counter.value.value == 0.0
-    assert counter.calls == 0
-    assert not hasattr(counter, "new")
-
-
-def test_structural_changes_are_replayed_on_the_callers_objects():
-    @nnx.jit
-    def grow(counter):
-        counter.calls += 1
-        counter.items = [nnx.Param(jnp.ones(2)), counter.value]
-        counter.me = counter
-        counter.value.value += 1
-        counter.value.note = "seen"
-
-    counter = Counter()
-    held = counter.value
-    grow(counter)
-    grow(counter)
-    assert counter.calls == 2
-    assert counter.items[1] is counter.value is held
-    assert counter.me is counter
-    assert counter.value.value == 2.0
-    assert counter.value.note == "seen"
-
-
-def test_objects_are_returned_as_the_callers_own_or_new():
-    @nnx.jit
-    def pick(counter):
-        return counter.value, {"new": nnx.Linear(2, 2, rngs=nnx.Rngs(0)), "same": counter}
-
-    counter = Counter()
-    value, rest = pick(counter)
-    assert value is counter.value
-    assert rest["same"] is counter
-    assert isinstance(rest["new"].kernel.value, jax.Array)
-
-
-def test_array_attributes_are_values():
-    class Hidden(nnx.Module):
-        def __init__(self):
-            self.h = jnp.zeros(2)
-
-    @nnx.jit
-    def step(m):
-        m.h = m.h + 1
-
-    m = Hidden()
-    for _ in range(3):
-        step(m)
-    assert m.h.tolist() == [3.0, 3.0]
-    assert step._cache_size() == 1
-
-
-def test_the_same_object_in_two_arguments_stays_one():
-    @nnx.jit
-    def step(a, b, *, c):
-        assert a is b is c["x"]
-        a.value.value += 1
-
-    counter = Counter()
-    step(counter, counter, c={"x": counter})
-    assert counter.value.value == 1.0
 
 
 def test_methods_and_callable_objects_carry_their_object():
@@ -325,16 +188,6 @@ def test_the_optimizer_link_follows_the_copies():
         without(optimizer, grads)
 
 
-def test_frozen_holds_inside_compiled_functions():
-    norm = nnx.BatchNorm(2, rngs=nnx.Rngs(0))
-    run = nnx.jit(lambda norm, x: norm(x))
-    x = jnp.ones((4, 2))
-    run(norm, x)
-    with nnx.frozen(norm, nnx.BatchStat), pytest.raises(nnx.FrozenError, match="mean"):
-        run(norm, x)
-    run(norm, x)
-
-
 def test_programs_are_bounded():
     @nnx.jit
     def f(c):
@@ -362,13 +215,6 @@ def test_nested_transforms_carry_state_out():
 
 def test_a_function_without_objects_is_compiled_too():
     assert nnx.jit(lambda x: x + 1)(1.0) == 2.0
-
-
-def test_a_module_made_in_jit_equals_one_made_outside():
-    make = lambda: Block(3, rngs=nnx.Rngs(0))  # noqa: E731
-    inside, outside = nnx.jit(make)(), make()
-    assert nnx.graphdef(inside) == nnx.graphdef(outside)
-    np.testing.assert_allclose(inside.linear.kernel.value, outside.linear.kernel.value, rtol=1e-6)
 
 
 def test_eval_shape_computes_nothing_and_changes_nothing():
@@ -417,46 +263,6 @@ def test_work_of_a_call_is_counted_not_timed():
     assert 0 < calls < 30
 
 
-def test_what_was_taken_out_of_the_graph_has_its_last_values():
-    @nnx.jit
-    def drop(outer):
-        outer.inner.value.value += 1
-        del outer.inner
-
-    outer = nnx.Module()
-    outer.inner = held = Counter()
-    drop(outer)
-    assert not hasattr(outer, "inner")
-    assert held.value.value == 1.0
-
-
-def test_a_replayed_object_keeps_its_own_static_values():
-    @dataclasses.dataclass
-    class Options:
-        rate: float = 1.0
-
-    @nnx.jit
-    def grow(counter):
-        counter.new = nnx.Param(jnp.ones(1))
-
-    for _ in range(2):
-        counter = Counter()
-        counter.options = options = Options()
-        grow(counter)
-        assert counter.options is options
-
-
-def test_donation_spares_an_array_that_is_another_argument():
-    @nnx.jit(donate=True)
-    def step(counter, state):
-        counter.value.value += state["value"].value + 1
-
-    counter = Counter()
-    for _ in range(2):
-        step(counter, nnx.state(counter))
-    assert counter.value.value == 3.0
-
-
 def test_threads_may_make_the_first_call_at_once():
     @nnx.jit(donate=True)
     def step(counter):
@@ -470,19 +276,6 @@ def test_threads_may_make_the_first_call_at_once():
     assert len(step.programs) == 1
 
 
-def test_objects_that_died_are_not_kept_by_those_they_were_passed_with():
-    add = nnx.jit(lambda a, b: a.value.value + b.value.value)
-    kept, counter = Counter(), Counter()
-    counter.owner = nnx.List([counter])  # a cycle, for the garbage collector
-    add(kept, Counter())
-    add(counter, kept)
-    assert not kept._joint
-    dead = weakref.ref(counter)
-    del counter
-    gc.collect()
-    assert dead() is None
-
-
 def test_no_tracer_leaks_out_of_a_step():
     step = nnx.jit(train_step)
     with jax.checking_leaks():
@@ -490,16 +283,6 @@ def test_no_tracer_leaks_out_of_a_step():
         optimizer = nnx.Optimizer(model, optax.adam(1e-2), wrt=nnx.Param)
         for _ in range(2):
             step(model, optimizer, jnp.ones((8, 4)))
-
-
-def test_a_set_that_was_changed_in_place_is_noticed_by_the_check_mode():
-    counter = Counter()
-    counter.names = {"a"}
-    run = nnx.jit(lambda c: c.value.value * len(c.names))
-    run(counter)
-    counter.names.add("b")
-    with pytest.raises(nnx.StructureError, match="names changed without an attribute write"):
-        run(counter)
 
 
 def test_a_value_that_cannot_be_compiled_is_named():
@@ -518,24 +301,6 @@ def test_a_write_under_a_jax_transform_inside_jit_names_the_right_one():
 
     with pytest.raises(nnx.TraceError, match=r"outside of a JAX transform .* instead of JAX's"):
         gradient(norm, jnp.ones((3, 2)))
-
-
-def test_sown_sums_keep_their_variable():
-    class Sums(nnx.Module):
-        def __call__(self, x):
-            self.sow(
-                nnx.Intermediate, "sum", x, lambda past, new: past + new, lambda: jnp.zeros(())
-            )
-
-    model = Sums()
-    run = nnx.jit(lambda model, x: model(x))
-    run(model, jnp.ones(()))
-    held = model.sum
-    for _ in range(3):
-        run(model, jnp.ones(()))
-    assert model.sum is held
-    assert held.value == 4.0
-    assert run._cache_size() == 2
 
 
 def test_sharded_values_keep_their_sharding_and_compile_once():
