@@ -42,11 +42,24 @@ class Epoch:
 
 
 class VariableMetadata:
-    """A value with the metadata that its Variable shall have: what ``with_metadata`` initialisers return."""
+    """A value with the hooks and metadata that its Variable shall have: what ``with_metadata`` initialisers return."""
 
-    def __init__(self, raw_value: Any, metadata: dict[str, Any]):
+    def __init__(
+        self,
+        raw_value: Any,
+        on_set_value: Any = (),
+        on_get_value: Any = (),
+        on_create_value: Any = (),
+        on_add_axis: Any = (),
+        on_remove_axis: Any = (),
+        metadata: dict[str, Any] | None = None,
+    ):
+        hooks = {
+            "on_set_value": on_set_value, "on_get_value": on_get_value, "on_create_value": on_create_value,
+            "on_add_axis": on_add_axis, "on_remove_axis": on_remove_axis,
+        }  # fmt: skip
         self.raw_value = raw_value
-        self.metadata = metadata
+        self.metadata = {name: hook for name, hook in hooks.items() if hook} | (metadata or {})
 
 
 class Variable(Generic[A]):
@@ -351,9 +364,15 @@ class OptVariable(OptState[A]):
 
 
 def with_metadata(
-    initializer: Callable[..., Any], **metadata: Any
+    initializer: Callable[..., Any],
+    on_set_value: Any = (),
+    on_get_value: Any = (),
+    on_create_value: Any = (),
+    on_add_axis: Any = (),
+    on_remove_axis: Any = (),
+    **metadata: Any,
 ) -> Callable[..., VariableMetadata]:
-    """Let the Variable that is made from ``initializer``'s result carry ``metadata``.
+    """Let the Variable that is made from ``initializer``'s result carry hooks and ``metadata`` (see :class:`Variable`).
 
     >>> import jax
     >>> init = with_metadata(jax.nn.initializers.zeros, sharding_names=("data", None))
@@ -361,7 +380,9 @@ def with_metadata(
     ('data', None)
     """
 
+    hooks = (on_set_value, on_get_value, on_create_value, on_add_axis, on_remove_axis)
+
     def wrapped(*args: Any, **kwargs: Any) -> VariableMetadata:
-        return VariableMetadata(initializer(*args, **kwargs), dict(metadata))
+        return VariableMetadata(initializer(*args, **kwargs), *hooks, metadata=dict(metadata))
 
     return wrapped

@@ -158,3 +158,12 @@ def test_leaves_of_a_pytree_value_become_strong_arrays_too():
     assert count._cache_size() == 1
     assert v.value["n"] == 3
     assert v.value["none"] is None
+
+
+def test_initialisers_with_hooks_and_metadata():
+    init = nnx.with_metadata(jax.nn.initializers.ones, lambda variable, value: value * 10, note="x")
+    v = nnx.Param(init(jax.random.key(0), (2,)))
+    v.value = v.value + 1
+    assert v.value.tolist() == [20.0, 20.0]
+    assert v.note == "x"
+    assert not v.has_metadata("on_get_value")
