@@ -66,7 +66,7 @@ def test_good(overrides, tree):
         (["model._partial_=3"], "model._partial_: expected true or false, got 3"),
         (["optim.schedule=cosine"], "optim.schedule: expected a node with _target_, got 'cosine'"),
         (["optim.schedule.x=1"], "optim.schedule: expected a node with _target_"),
-        (["trainer.steps=3"], "override 'trainer.steps=3': trainer.steps: steps=3 and epochs=10 are both set; to train by steps add trainer.epochs=null"),
+        (["trainer.steps=3"], "override 'trainer.steps=3': trainer.steps: steps=3 and epochs=7 are both set; to train by steps add trainer.epochs=null"),
         (["trainer.epochs=null"], "trainer.epochs: neither epochs nor steps is set"),
         (["trainer.epochs=0"], "trainer.epochs: must be greater than 0, got 0.0"),
         (["trainer.batch_size=0"], "trainer.batch_size: must be at least 1, got 0"),

@@ -92,7 +92,6 @@ class JitFunction:
         )
         self.donate = donate
         self.jax_options: dict[str, Any] = {"keep_unused": keep_unused, "inline": inline}
-        self.donates = bool(donate or self.donate_argnums or self.donate_argnames)
         self.programs: OrderedDict[tuple, Program] = OrderedDict()
         functools.update_wrapper(self, self.fun, updated=())
 
@@ -119,7 +118,11 @@ class JitFunction:
         else:
             *taken, roots = lift.detach(args, kwargs)
         structure = lift.structure_of_roots(roots)
-        donated = self._donated_roots(*taken) if self.donates else ()
+        donated: tuple[int, ...] = ()
+        if self.donate:
+            donated = tuple(range(len(roots)))
+        elif self.donate_argnums or self.donate_argnames:
+            donated = self._donated_roots(*taken)
         key = (structure.graphdef, len(roots), donated)
         program = self.programs.get(key)
         if program is None:
@@ -129,12 +132,8 @@ class JitFunction:
         return structure, roots, program, taken[0], taken[1]
 
     def _donated_roots(self, args: tuple, kwargs: dict) -> tuple[int, ...]:
-        """The numbers of the objects that may be donated."""
-        trees = (
-            [args, kwargs]
-            if self.donate
-            else [args[i] for i in self.donate_argnums if i < len(args)]
-        )
+        """The numbers of the objects among the arguments to donate."""
+        trees = [args[i] for i in self.donate_argnums if i < len(args)]
         trees += [kwargs[name] for name in self.donate_argnames if name in kwargs]
         slots = jax.tree.leaves(trees, is_leaf=lambda x: isinstance(x, lift.Slot))
         return tuple(sorted({s.number for s in slots if isinstance(s, lift.Slot)}))
