@@ -40,13 +40,17 @@ class Eval(Command):
         which = _checkpoint(self.checkpoint)
         metrics = api.evaluate(directory, split=self.split, checkpoint=which, packages=self.package)
         if self.json:
-            print(json.dumps({"run": str(directory), **metrics}))
+            finite = {k: None if v != v or v in _INFINITE else v for k, v in metrics.items()}
+            print(json.dumps({"run": str(directory), **finite}, allow_nan=False))
             return 0
         from nnxtrain.training.results_table import print_results
 
         print(f"run: {directory}")
         print_results([metrics])
         return 0
+
+
+_INFINITE = (float("inf"), float("-inf"))  # with NaN, what JSON cannot say: null
 
 
 def _checkpoint(text: str) -> str | int:

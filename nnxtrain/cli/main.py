@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from nnxtrain import __version__
 from nnxtrain.cli.arguments import Command, help_text, parse
+from nnxtrain.cli.notices import notices
 from nnxtrain.errors import InputError, Interrupted, NnxtrainError, nearest
 
 # verb: (module, class, what it does)
@@ -72,7 +73,9 @@ def _dispatch(argv: list[str]) -> int:
     if any(token in _HELP for token in flags):
         print(help_text(command, verb))
         return 0
-    return parse(command, tokens, verb)()
+    ready = parse(command, tokens, verb)
+    with notices():
+        return ready()
 
 
 def _verb(argv: list[str]) -> tuple[str, list[str]]:
