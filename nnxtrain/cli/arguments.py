@@ -77,7 +77,9 @@ def parse(command: type[C], tokens: Sequence[str], verb: str) -> C:
             continue
         name, equals, value = token.partition("=")
         if name not in names:
-            raise InputError(f"{verb}: no flag {name!r}{nearest(name, [*names, '--help'])}")
+            known = [*names, "--help"]
+            hint = nearest(name, known) or f" (known: {', '.join(known)})"
+            raise InputError(f"{verb}: no flag {name!r}{hint}")
         item = names[name]
         if item.default is False:
             if equals:

@@ -72,9 +72,11 @@ class _Translation:
             return f"override {text!r} is not of the form KEY=VALUE{hint}"
         reason = re.sub(r"^Error parsing override .*?\n", "", str(error)).splitlines()[0]
         reason = reason.partition(" expecting ")[0]
+        key, _, value = text.partition("=")
+        quoted = value if '"' in value else f'"{value}"'
         return (
             f"override {text!r}: {reason}; quote a value that holds any of = , [ ] {{ }} : "
-            f"""e.g. '{text.partition("=")[0]}="a=b"'"""
+            f"'{key}={quoted}'"
         )
 
     def unknown_option(self, error: Any) -> str:
@@ -108,6 +110,8 @@ class _Translation:
             return f"{place}{key} has no value; give {key}=VALUE"
         if not isinstance(error, ConfigAttributeError | ConfigKeyError):
             return f"{place}{key}: {reason}"
+        if place.startswith("override 'config."):
+            return f"{place}config only chooses a recipe; leave 'config.' out"
         if key == "config" and place:
             return f"{place}a recipe must begin with the line '# @package _global_'"
         parent = getattr(error, "parent_node", None)

@@ -27,7 +27,7 @@ def steps_per_epoch(num_examples: int, batch_size: int) -> int:
     if batch_size > num_examples:
         raise InputError(
             f"batch_size {batch_size} is larger than the {num_examples} training examples; "
-            f"use batch_size={max(num_examples, 1)} or less"
+            f"use trainer.batch_size={max(num_examples, 1)} or less"
         )
     return num_examples // batch_size
 

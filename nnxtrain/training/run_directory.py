@@ -111,7 +111,9 @@ class RunDirectory:
                 shutil.rmtree(building, ignore_errors=True)
                 raise
         except OSError as error:
-            raise RunError(f"no run can be made under {runs}: {error.strerror}") from error
+            raise RunError(
+                f"no run can be made under {runs}: {error.strerror}; choose another folder with runs_dir=DIR"
+            ) from error
 
     @classmethod
     def open(

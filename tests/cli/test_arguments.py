@@ -48,6 +48,7 @@ def test_after_two_dashes_nothing_is_a_flag():
     [
         (Paint, ["--dry-rn"], "paint: no flag '--dry-rn'; did you mean '--dry-run'?"),
         (Paint, ["-x"], "paint: no flag '-x'"),
+        (Paint, ["--zzz"], "paint: no flag '--zzz' (known: --"),
         (Paint, ["--dry-run=yes"], "paint: --dry-run takes no value, got 'yes'"),
         (Paint, ["--tool"], "paint: --tool needs a value: --tool TOOL"),
         (Paint, ["wall=noth"], "wall=noth: expected one of north, south; did you mean 'north'?"),

@@ -117,6 +117,8 @@ def test_shipped_recipes_compose(tree):
         (["trainer=3"], "override 'trainer=3': expected the name of an option (trainer: default)"),
         (["lenet_cifar5"], "override 'lenet_cifar5' is not of the form KEY=VALUE; did you mean 'config=lenet_cifar5'?"),
         (["name=a=b"], "override 'name=a=b': mismatched input '='; quote"),
+        (["name=a[:2]"], """ : 'name="a[:2]"'"""),
+        (["config.foo=1"], "override 'config.foo=1': config only chooses a recipe; leave 'config.' out"),
         (["model.hidden=[3"], "override 'model.hidden=[3': no viable alternative"),
         (["seed=1,2"], "override 'seed=1,2' has several values: add -m to run them all, or write 'seed=[1,2]'"),
         (["seed=range(1,3)"], "override 'seed=range(1,3)' is a sweep: add -m"),

@@ -155,7 +155,9 @@ def test_a_half_made_run_is_none(tmp_path: Path) -> None:
 
 def test_a_place_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "runs").write_text("")
-    with pytest.raises(RunError, match=r"no run can be made under .*runs: File exists"):
+    with pytest.raises(
+        RunError, match=r"no run can be made under .*runs: File exists; .* runs_dir=DIR"
+    ):
         create(tmp_path / "runs")
 
 
