@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from nnxtrain.config.saved import load
-from nnxtrain.errors import InputError, nearest
+from nnxtrain.errors import InputError, RunError, nearest
 from nnxtrain.training.checkpoint import Checkpoint, Checkpoints
 from nnxtrain.training.run_directory import RunDirectory
 from nnxtrain.training.session import Session
@@ -42,7 +42,15 @@ def evaluate(
         chosen = _choose(checkpoints, checkpoint, directory)
         session = Session.open(config, packages=packages)
         state = abstract(session.build)
-        put_arrays(state, checkpoints.restore(chosen, arrays_of(state)))
+        try:
+            arrays = checkpoints.restore(chosen, arrays_of(state))
+        except RunError:
+            if chosen.path.exists():
+                raise
+            # The run is in training, and has replaced it by a newer one meanwhile.
+            chosen = _choose(checkpoints, checkpoint, directory)
+            arrays = checkpoints.restore(chosen, arrays_of(state))
+        put_arrays(state, arrays)
     return {"split": split, "step": chosen.step, **session.evaluate(state.model, split)}
 
 

@@ -14,12 +14,13 @@ from nnxtrain.config.saved import save, to_yaml
 from nnxtrain.config.schema import Config
 from nnxtrain.errors import Interrupted
 from nnxtrain.training.checkpoint import Checkpoint, Checkpoints
+from nnxtrain.training.checkpoint_directory import CheckpointDirectory
 from nnxtrain.training.interruption import Interruption
 from nnxtrain.training.loop import Loop
 from nnxtrain.training.metrics_log import MetricsLog
 from nnxtrain.training.progress import Progress, open_progress
 from nnxtrain.training.results_table import print_results
-from nnxtrain.training.resume import overridden
+from nnxtrain.training.resume import check_length, overridden
 from nnxtrain.training.run_directory import RunDirectory
 from nnxtrain.training.session import Session
 from nnxtrain.training.state import TrainState, abstract, arrays_of, create, put_arrays
@@ -73,6 +74,9 @@ def resume(run_dir: Path, *, overrides: Sequence[str] = (), packages: Sequence[s
     session = Session.open(config, packages=packages)
     if overrides:
         with directory.lock():
+            checkpoints = CheckpointDirectory(directory.checkpoints_path, on_skip=lambda line: None)
+            newest = checkpoints.latest()
+            check_length(session.plan.total_steps, newest.step if newest else 0)
             save(config, directory.config_path)
     return _train(directory, session)
 
@@ -95,16 +99,13 @@ def _train(directory: RunDirectory, session: Session) -> Run:
         interruption = stack.enter_context(Interruption())
         stack.enter_context(_noted(directory))
 
+        newest = checkpoints.latest()  # before cleaning, so that it tells what it passes over
         checkpoints.clean()
-        newest = checkpoints.latest()
-        state = _state(session, checkpoints, newest)
         log.truncate(
             newest.info["log_position"] if newest else 0, step=newest.step if newest else -1
         )
-        progress.message(
-            f"{'resuming' if newest else 'training'} {directory.path}"
-            + (f" at step {newest.step}" if newest else "")
-        )
+        progress.message(_opening(directory, session, newest))
+        state = _state(session, checkpoints, newest)
         best = newest.info["best"] if newest else None
         loop = Loop(session, state, checkpoints, log, progress, interruption, best)
         loop.run()
@@ -112,6 +113,17 @@ def _train(directory: RunDirectory, session: Session) -> Run:
     directory.set_status("finished", step=session.plan.total_steps)
     print_results([{"split": "test", **results}])
     return Run(directory.path, results)
+
+
+def _opening(directory: RunDirectory, session: Session, newest: Checkpoint | None) -> str:
+    """What is about to happen; said before the model is built and compiled, which may take a while."""
+    if newest is None:
+        return f"training {directory.path}"
+    resuming = f"resuming {directory.path} at step {newest.step}"
+    if newest.step < session.plan.total_steps:
+        return resuming
+    length = "steps" if session.config.trainer.epochs is None else "epochs"
+    return f"{resuming}, its last; to train longer add trainer.{length}=N"
 
 
 def _state(session: Session, checkpoints: Checkpoints, checkpoint: Checkpoint | None) -> TrainState:

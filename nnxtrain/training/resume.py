@@ -54,6 +54,15 @@ def overridden(config_path: Path, overrides: Sequence[str]) -> Config:
     return config
 
 
+def check_length(total_steps: int, done: int) -> None:
+    """Raise InputError for a run that would end before the steps that are done."""
+    if total_steps < done:
+        raise InputError(
+            f"the run would end at step {total_steps}, but {done} steps are done; "
+            f"give trainer.epochs or trainer.steps for {done} steps or more, or start a new run"
+        )
+
+
 def _with(config: Config, key: str, text: str) -> Config:
     """Set one field of the trainer section, where all that may change lies."""
     name = key.removeprefix("trainer.")

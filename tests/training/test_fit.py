@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 import subprocess
 import sys
 
@@ -11,6 +12,7 @@ import nnxtrain
 from nnxtrain.errors import InputError, RunError
 from nnxtrain.training.metrics_log import read_metrics
 from nnxtrain.training.run_directory import RunDirectory
+from nnxtrain.training.session import Session
 
 TINY = [
     "data.name=shapes5/tiny", "model=mlp", "model.hidden=[16]", "trainer.epochs=null", "trainer.steps=12",
@@ -121,6 +123,39 @@ def test_a_config_that_does_not_fit_the_data_leaves_no_run_behind(tmp_path):
 def test_a_run_in_use_cannot_be_resumed(run):
     with RunDirectory.open(run.directory).lock(), pytest.raises(InputError, match="in use by"):
         nnxtrain.fit([f"run={run.directory}"])
+
+
+def test_a_run_is_never_made_shorter_than_it_is(run):
+    config = (run.directory / "config.yaml").read_text()
+    with pytest.raises(InputError, match="would end at step 6, but 12 steps are done; give"):
+        nnxtrain.fit([f"run={run.directory}", "trainer.steps=6"])
+    assert (run.directory / "config.yaml").read_text() == config
+
+
+def test_a_finished_run_says_how_to_train_longer(run, capfd):
+    nnxtrain.fit([f"run={run.directory}"])
+    line = f"resuming {run.directory} at step 12, its last; to train longer add trainer.steps=N"
+    assert line in capfd.readouterr().out
+
+
+def test_a_damaged_checkpoint_is_told_before_it_is_removed(run, capfd):
+    manifest = run.directory / "checkpoints" / "12" / "manifest.json"
+    manifest.write_text("{")
+    assert nnxtrain.fit([f"run={run.directory}"]).results == run.results
+    shown = capfd.readouterr().out
+    assert shown.count("checkpoints/12 is passed over") == 1
+    assert f"resuming {run.directory} at step 6" in shown
+
+
+def test_eval_of_a_run_in_training_follows_to_the_newer_checkpoint(run, monkeypatch):
+    opened = Session.open
+
+    def meanwhile(*arguments, **options):
+        shutil.rmtree(run.directory / "checkpoints" / "12")  # as retention does
+        return opened(*arguments, **options)
+
+    monkeypatch.setattr(Session, "open", meanwhile)
+    assert nnxtrain.evaluate(run.directory, checkpoint="last")["step"] == 6
 
 
 def test_multirun_makes_a_run_for_each_trial(tmp_path):
