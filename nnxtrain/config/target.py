@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import importlib
 import inspect
+import sys
 import types
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -116,7 +117,10 @@ def _unimportable(path: str, error: Exception) -> InputError:
 
 def _outside(path: str, allowed: Sequence[str]) -> str:
     meant = nearest(path.rpartition(".")[0] or path, allowed)
+    package = path.partition(".")[0]
+    others = {*sys.stdlib_module_names, *(name.partition(".")[0] for name in ALLOWED)}
+    name = "NAME" if package in others else package  # os and jax are nobody's own
     return (
         f"{path!r} is outside the allowed packages ({', '.join(allowed)}){meant}; "
-        "to allow a package of your own add --package NAME"
+        f"to allow a package of your own add --package {name}"
     )

@@ -75,3 +75,11 @@ def test_submodules_are_imported(tmp_path, monkeypatch):
     assert locate("deep.inner.leaf.build", ["deep"])() == 7
     with pytest.raises(InputError, match=r"cannot import .*not_installed_anywhere"):
         locate("deep.broken.thing", ["deep"])
+
+
+@pytest.mark.parametrize(
+    ("path", "name"), [("mine.Net", "mine"), ("os.system", "NAME"), ("jax.numpy.save", "NAME")]
+)
+def test_a_package_of_the_users_own_is_named_in_the_advice(path, name):
+    with pytest.raises(InputError, match=f"add --package {name}$"):
+        locate(path)
