@@ -10,6 +10,7 @@ from typing import Any
 
 import jax
 
+from nnxtrain import nnx
 from nnxtrain.config.saved import save, to_yaml
 from nnxtrain.config.schema import Config
 from nnxtrain.errors import Interrupted
@@ -106,6 +107,7 @@ def _train(directory: RunDirectory, session: Session) -> Run:
         )
         progress.message(_opening(directory, session, newest))
         state = _state(session, checkpoints, newest)
+        progress.message(_summary(state, session))
         best = newest.info["best"] if newest else None
         loop = Loop(session, state, checkpoints, log, progress, interruption, best)
         loop.run()
@@ -124,6 +126,22 @@ def _opening(directory: RunDirectory, session: Session, newest: Checkpoint | Non
         return resuming
     length = "steps" if session.config.trainer.epochs is None else "epochs"
     return f"{resuming}, its last; to train longer add trainer.{length}=N"
+
+
+def _summary(state: TrainState, session: Session) -> str:
+    """What is trained, on what, where."""
+    parameters = sum(x.size for x in jax.tree.leaves(nnx.state(state.model, nnx.Param)))
+    train, validation, test = map(
+        len, (session.splits.train, session.splits.validation, session.splits.test)
+    )
+    examples = f"{train:,} training, {validation:,} validation, {test:,} test examples"
+    device = jax.devices()[0]
+    where = (
+        f"{jax.device_count()} x {device.device_kind}"
+        if jax.device_count() > 1
+        else device.device_kind
+    )
+    return f"{parameters:,} parameters; {examples}; {where}"
 
 
 def _state(session: Session, checkpoints: Checkpoints, checkpoint: Checkpoint | None) -> TrainState:

@@ -139,11 +139,14 @@ class RunDirectory:
 
     @classmethod
     def newest(cls, runs_dir: str | os.PathLike[str]) -> RunDirectory:
-        """Return the run under ``runs_dir`` that started last. Raises ``InputError`` if none."""
+        """Return the run under ``runs_dir`` that started last, before all of those with a checkpoint.
+
+        Raises ``InputError`` if there is no run.
+        """
         runs = list_runs(runs_dir)
         if not runs:
             raise InputError(f"no runs under {str(runs_dir)!r}; start one with: nnxtrain fit")
-        return runs[-1]
+        return next((run for run in reversed(runs) if run._has_checkpoint()), runs[-1])
 
     @property
     def name(self) -> str:
@@ -195,6 +198,9 @@ class RunDirectory:
         Entering raises ``InputError`` if one does; see :func:`nnxtrain.training.run_lock.run_lock`.
         """
         return run_lock(self.path / "run.lock", self.name)
+
+    def _has_checkpoint(self) -> bool:
+        return any(self.checkpoints_path.glob("[0-9]*"))
 
     def _is_run(self) -> bool:
         return self.config_path.is_file() and bool(self.origin)

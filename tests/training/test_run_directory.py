@@ -207,3 +207,10 @@ def test_status_is_written_whole(tmp_path: Path) -> None:
         (run.path / "status.json").write_text(broken)
         assert run.status == Status("running")
     assert json.loads((run.path / "run.json").read_text()) == run.origin
+
+
+def test_the_newest_run_is_one_that_has_something_to_show(tmp_path):
+    first, second = (RunDirectory.create(tmp_path, name, config="seed: 0") for name in "ab")
+    assert RunDirectory.newest(tmp_path).path == second.path
+    (first.checkpoints_path / "10").mkdir()
+    assert RunDirectory.newest(tmp_path).path == first.path
