@@ -72,16 +72,6 @@ class PathContains(_Filter):
         return self.key in path if self.exact else any(str(self.key) in str(part) for part in path)
 
 
-class PathIn(_Filter):
-    """Matches the given paths."""
-
-    def __init__(self, *paths: Path):
-        self.paths = frozenset(paths)
-
-    def __call__(self, path: Path, value: Any) -> bool:
-        return path in self.paths
-
-
 class AnyOf(_Filter):
     """Matches what any of the filters matches."""
 

@@ -70,7 +70,7 @@ class Structure:
     Attributes:
       graphdef: its static part.
       leaves: the live leaves in the order of the GraphDef; each has ``_value``.
-      nodes: node number -> container or Variable (only while ``keep_nodes``; it would keep the roots alive).
+      nodes: node number -> container or Variable (empty in a cached structure, where they would keep the roots alive).
     """
 
     __slots__ = (
@@ -181,9 +181,7 @@ class _Walker:
             self.attributes[number] = tuple(
                 [(k, self.visit(v, (*path, k), value, k)) for k, v in value._graph_items()]
             )
-        elif is_array(
-            value
-        ):  # without an identity: two attributes that hold one array are two leaves
+        elif is_array(value):  # has no identity: two attributes that hold one array are two leaves
             self.leaves.append(ArraySlot(owner, key) if owner is not None else FixedArray(value))
             number = self.add(value, ArrayDef())
         elif holds_data(value):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
@@ -12,12 +12,11 @@ from nnxtrain.nnx import trace
 from nnxtrain.nnx.errors import TraceError
 from nnxtrain.nnx.filters import to_predicate
 from nnxtrain.nnx.static import static_equal
-from nnxtrain.nnx.variables import Intermediate, Perturbation, Variable
+from nnxtrain.nnx.variables import Perturbation, Variable
 
 if TYPE_CHECKING:
     from nnxtrain.nnx.graph import Structure
 
-M = TypeVar("M", bound="Module")
 ABSENT = object()
 
 
@@ -239,6 +238,3 @@ class Module(Object):
         if getattr(self, name, None) is None:
             setattr(self, name, variable_type(jax.numpy.zeros_like(value)))
         return value + getattr(self, name).value
-
-
-__all__ = ["Intermediate", "Module", "Object"]

@@ -58,7 +58,8 @@ class Loop:
                 if plan.logs(step):
                     self._log(step)
                 score = self._evaluate(step) if plan.evaluates(step) else None
-                if plan.saves(step) or self._is_best(score) or self.interruption.requested:
+                improved = self._improves(score)
+                if plan.saves(step) or improved or self.interruption.requested:
                     self._save(step, score)
                 if self.interruption.requested and step < plan.total_steps:
                     self.checkpoints.wait()
@@ -70,11 +71,7 @@ class Loop:
     def _log(self, step: int) -> None:
         metrics = host_values(self.state.metrics.compute())
         self.state.metrics.reset()
-        if not math.isfinite(metrics.get("loss", 0.0)):
-            raise RunError(
-                f"the loss is {metrics['loss']} at step {step} or up to {self.session.plan.log_every - 1} steps before; "
-                "the checkpoints from before are kept; try a smaller optim.learning_rate or optim.clip_norm=1"
-            )
+        self._check_finite(metrics, step)
         now, (then, since) = time.perf_counter(), self.log_start
         metrics |= host_values({"learning_rate": np.float32(self.session.schedule(step - 1))})
         metrics["examples_per_second"] = round(
@@ -86,6 +83,13 @@ class Loop:
         self.progress.update(step, metrics)
         self.log_start = (now, step)
 
+    def _check_finite(self, metrics: dict[str, float], step: int) -> None:
+        if not math.isfinite(metrics.get("loss", 0.0)):
+            raise RunError(
+                f"the loss is {metrics['loss']} at step {step} or up to {self.session.plan.log_every - 1} steps before; "
+                "the checkpoints from before are kept; try a smaller optim.learning_rate or optim.clip_norm=1"
+            )
+
     def _evaluate(self, step: int) -> float:
         """Evaluate on the validation split; return the monitored score."""
         began = time.perf_counter()
@@ -93,13 +97,12 @@ class Loop:
         self.log.write(step=step, epoch=self.session.plan.epoch(step), split="val", metrics=metrics)
         self.progress.evaluation("val", step, metrics)
         then, since = self.log_start
-        self.log_start = (
-            then + time.perf_counter() - began,
-            since,
-        )  # the rate is that of training alone
+        # The rate is that of training alone.
+        self.log_start = (then + time.perf_counter() - began, since)
         return metrics[self.session.config.trainer.monitor]
 
-    def _is_best(self, score: float | None) -> bool:
+    def _improves(self, score: float | None) -> bool:
+        """Whether the score is the best so far, of which note is taken."""
         if score is None or math.isnan(score):
             return False
         better = self.best is None or (score > self.best if self._larger else score < self.best)
@@ -112,5 +115,7 @@ class Loop:
         return self.session.config.trainer.mode == "max"
 
     def _save(self, step: int, score: float | None) -> None:
+        if not self.session.plan.logs(step):  # else it was looked at, and the metrics start anew
+            self._check_finite(host_values(self.state.metrics.compute()), step)
         info = {"best": self.best, "log_position": self.log.position()}
         self.checkpoints.save(step, arrays_of(self.state), info, score)

@@ -109,6 +109,35 @@ def test_a_loss_that_is_not_finite_stops_the_run():
     assert RunDirectory.open(directory).status.state == "failed"
 
 
+def test_no_checkpoint_is_made_of_a_loss_that_is_not_finite():
+    """Saves fall between two looks at the loss; what they would replace is the last good state."""
+    broken = [
+        "optim=sgd",
+        "optim.learning_rate=1e30",
+        "trainer.log_every=12",
+        "trainer.checkpoint_every=1",
+    ]
+    with pytest.raises(RunError, match="the loss is"):
+        nnxtrain.fit([*TINY, *broken])
+    last = max(
+        int(path.name) for path in RunDirectory.newest("runs").checkpoints_path.glob("[0-9]*")
+    )
+    assert last < 6
+
+
+def test_the_best_score_so_far_is_noted_with_each_checkpoint(run):
+    scores = [
+        line["accuracy"]
+        for line in read_metrics(run.directory / "metrics.jsonl")
+        if line["split"] == "val"
+    ]
+    manifests = [
+        json.loads((run.directory / f"checkpoints/{step}/manifest.json").read_text())
+        for step in (6, 12)
+    ]
+    assert [manifest["info"]["best"] for manifest in manifests] == [scores[0], max(scores)]
+
+
 def test_a_config_that_does_not_fit_the_data_leaves_no_run_behind(tmp_path):
     for overrides, message in {
         ("trainer.batch_size=4000",): "batch_size",

@@ -4,7 +4,9 @@ import numpy as np
 import optax
 
 from nnxtrain import nnx
+from nnxtrain.data import ArraySource, Spec
 from nnxtrain.models import MLP
+from nnxtrain.training.evaluation import evaluate_source
 from nnxtrain.training.state import TrainState, abstract, arrays_of, create, put_arrays
 from nnxtrain.training.step import make_eval_step, make_train_step
 
@@ -71,3 +73,20 @@ def test_training_compiles_once():
         state.model.eval()
         state.model.train()
     assert step._cache_size() == 1
+
+
+def test_an_evaluation_leaves_the_modes_of_the_layers_alone():
+    model = nnx.Sequential(
+        nnx.BatchNorm(3, use_running_average=True, rngs=nnx.Rngs(0)),
+        nnx.Dropout(0.5, rngs=nnx.Rngs(0)),
+    )
+    graphdef = nnx.graphdef(model)
+    spec = Spec((3,), "uint8", 3, ("a", "b", "c"), (0.0,), (1.0,))
+    source = ArraySource(np.ones((4, 3), np.uint8), np.zeros(4, np.int32), spec)
+
+    def eval_step(model, metrics, batch):
+        assert model.layers[1].deterministic
+        metrics.update(loss=jnp.ones(2), logits=jnp.ones((2, 3)), labels=jnp.zeros(2, int))
+
+    assert evaluate_source(eval_step, Task(), model, source, batch_size=2)["loss"] == 1.0
+    assert nnx.graphdef(model) == graphdef
