@@ -1,0 +1,1 @@
+"""One file of cases for each family of layers: a tuple ``CASES``."""
