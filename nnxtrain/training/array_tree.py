@@ -1,8 +1,7 @@
 """Nested dicts of arrays, seen as flat dicts from path to array.
 
-A path joins the keys by slashes, ``"params/conv1/kernel"``. Percent signs, dots and slashes inside
-a key are escaped as in URLs: Orbax joins keys by dots, and without that would write
-``{"a.b": x, "a": {"b": y}}`` to one place.
+A path joins the keys by slashes, ``"params/conv1/kernel"``, escaped where a key has one in it
+(:mod:`nnxtrain.storage.orbax_arrays`).
 """
 
 from __future__ import annotations
@@ -13,6 +12,8 @@ from typing import Any, TypeAlias
 import jax
 import jax.numpy as jnp
 import numpy as np
+
+from nnxtrain.storage.orbax_arrays import escape
 
 Tree: TypeAlias = Mapping[str, Any]
 Spec: TypeAlias = tuple[str, tuple[int, ...]]
@@ -30,7 +31,7 @@ def flatten(tree: Tree, prefix: str = "") -> dict[str, Any]:
     for key, value in tree.items():
         if not isinstance(key, str):
             raise TypeError(f"{prefix or 'the tree'}: the key {key!r} is not a string")
-        path = prefix + _escape(key)
+        path = prefix + escape(key)
         if isinstance(value, Mapping):
             flat |= flatten(value, path + "/")
         elif not hasattr(value, "shape") or not hasattr(value, "dtype"):
@@ -42,24 +43,12 @@ def flatten(tree: Tree, prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def nest(flat: Mapping[str, Any]) -> dict[str, Any]:
-    """Return nested dicts, with the keys as they stand in the paths (escaped)."""
-    tree: dict[str, Any] = {}
-    for path, value in flat.items():
-        *parents, name = path.split("/")
-        node = tree
-        for key in parents:
-            node = node.setdefault(key, {})
-        node[name] = value
-    return tree
-
-
 def fill(like: Tree, flat: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Return ``flat`` in the structure, empty dicts included, and with the keys of ``like``."""
     return {
-        key: fill(value, flat, f"{prefix}{_escape(key)}/")
+        key: fill(value, flat, f"{prefix}{escape(key)}/")
         if isinstance(value, Mapping)
-        else flat[prefix + _escape(key)]
+        else flat[prefix + escape(key)]
         for key, value in like.items()
     }
 
@@ -109,10 +98,6 @@ def copy(flat: Mapping[str, Any]) -> dict[str, Any]:
 @jax.jit
 def _copy_on_device(arrays: list[jax.Array]) -> list[jax.Array]:
     return [jnp.copy(x) for x in arrays]
-
-
-def _escape(key: str) -> str:
-    return key.replace("%", "%25").replace(".", "%2E").replace("/", "%2F")
 
 
 def _brief(spec: Spec) -> str:

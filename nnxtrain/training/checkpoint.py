@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import functools
 import json
-import logging
 import math
 import shutil
 import threading
@@ -23,13 +22,13 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import jax
-import jax.numpy as jnp
-import numpy as np
 
 from nnxtrain.errors import InputError, RunError
+from nnxtrain.storage import orbax_arrays
+from nnxtrain.storage.atomic_write import sync_directory
+from nnxtrain.storage.orbax_arrays import first_line
 from nnxtrain.training import array_tree
 from nnxtrain.training.array_tree import Tree
-from nnxtrain.training.atomic_write import sync_directory
 from nnxtrain.training.checkpoint_directory import SAVING, Checkpoint, CheckpointDirectory, remove
 from nnxtrain.training.manifest import Manifest, write_manifest
 
@@ -88,13 +87,12 @@ class Checkpoints(CheckpointDirectory):
         }
         saving = self.directory / f"{SAVING}{step}"
         try:
-            copies = array_tree.nest(array_tree.copy(_without_empty(arrays)))
+            copies = array_tree.copy(orbax_arrays.without_empty(arrays))
             if jax.process_index() == 0:
                 remove(saving)
                 self._discard(self.path(step))
                 saving.mkdir(parents=True)
-            if copies:
-                self._orbax.save(saving / "state", copies)
+            orbax_arrays.start_save(self._orbax, saving / "state", copies)
         except (OSError, ValueError, RuntimeError) as error:
             raise self._failure(step, saving, error) from error
         self._thread = threading.Thread(
@@ -153,31 +151,15 @@ class Checkpoints(CheckpointDirectory):
             raise InputError(
                 f"checkpoint {checkpoint.path} does not fit: {'; '.join(differing[:3])}{more}"
             )
-        targets = {path: _target(x) for path, x in wanted.items()}
-        stored = _without_empty(targets)
-        tree: Any = {}
         try:
-            if stored:
-                tree = self._orbax.restore(checkpoint.path / "state", array_tree.nest(stored))
+            restored = orbax_arrays.restore(self._orbax, checkpoint.path / "state", wanted)
         except (OSError, ValueError, KeyError) as error:
-            raise RunError(f"{checkpoint.path} cannot be restored: {_line(error)}") from error
-        restored = {
-            path: functools.reduce(lambda node, key: node[key], path.split("/"), tree)
-            if path in stored
-            else _zeros(target)
-            for path, target in targets.items()
-        }
+            raise RunError(f"{checkpoint.path} cannot be restored: {first_line(error)}") from error
         return array_tree.fill(like, restored)
 
     @functools.cached_property
     def _orbax(self) -> ocp.StandardCheckpointer:
-        import orbax.checkpoint as ocp  # 0.7 s
-
-        # Orbax logs to absl's logger, tracebacks of what it raises included; we raise that again.
-        logger = logging.getLogger("absl")
-        if _is_not_orbax not in logger.filters:
-            logger.addFilter(_is_not_orbax)
-        return ocp.StandardCheckpointer()
+        return orbax_arrays.checkpointer()
 
     def _settle(self) -> None:
         if self._thread is not None:
@@ -199,39 +181,9 @@ class Checkpoints(CheckpointDirectory):
 
     def _failure(self, step: int, saving: Path, error: BaseException) -> RunError:
         shutil.rmtree(saving, ignore_errors=True)
-        reason = _line(error)
+        reason = first_line(error)
         if "ENOSPC" in str(error) or "No space left" in str(error):
             reason = "no space left on the disk; free some, then resume the run"
         failure = RunError(f"checkpoint {self.path(step)} was not saved: {reason}")
         failure.__cause__ = error
         return failure
-
-
-def _is_not_orbax(record: logging.LogRecord) -> bool:
-    return "/orbax/checkpoint/" not in record.pathname
-
-
-def _line(error: BaseException) -> str:
-    """The first line of an error's text, cut to a readable length."""
-    line = next(iter(str(error).splitlines()), "") or type(error).__name__
-    return line if len(line) <= 200 else f"{line[:197]}..."
-
-
-def _without_empty(arrays: Mapping[str, Any]) -> dict[str, Any]:
-    """Orbax refuses arrays of no elements; their shape and dtype in the manifest say it all."""
-    return {path: x for path, x in arrays.items() if math.prod(x.shape)}
-
-
-def _target(x: Any) -> Any:
-    """What Orbax is to restore in the place of ``x``. Always with a sharding: else it takes the
-    saved one, whose devices may not be here."""
-    if isinstance(x, (np.ndarray, np.generic)):
-        return np.asarray(x)
-    sharding = x.sharding or jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-    return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding)
-
-
-def _zeros(target: Any) -> Any:
-    if isinstance(target, np.ndarray):
-        return np.zeros_like(target)
-    return jnp.zeros(target.shape, target.dtype, device=target.sharding)

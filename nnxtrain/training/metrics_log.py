@@ -23,7 +23,7 @@ from types import TracebackType
 from typing import Any
 
 from nnxtrain.errors import InputError, RunError
-from nnxtrain.training.atomic_write import atomic_write
+from nnxtrain.storage.atomic_write import atomic_write
 
 FIELDS = ("step", "epoch", "split", "time")
 

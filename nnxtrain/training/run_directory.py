@@ -31,7 +31,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from nnxtrain.errors import InputError, RunError, nearest
-from nnxtrain.training.atomic_write import atomic_write, sync_directory
+from nnxtrain.storage.atomic_write import atomic_write, sync_directory
 from nnxtrain.training.provenance import provenance
 from nnxtrain.training.run_lock import run_lock
 
