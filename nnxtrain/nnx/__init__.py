@@ -60,6 +60,7 @@ from nnxtrain.nnx.layers.linear import Linear
 from nnxtrain.nnx.layers.norm import BatchNorm
 from nnxtrain.nnx.layers.pooling import avg_pool, max_pool, min_pool, pool
 from nnxtrain.nnx.layers.stochastic import Dropout
+from nnxtrain.nnx.metadata import VariableMetadata, with_metadata
 from nnxtrain.nnx.metrics import Average, Metric, MultiMetric
 from nnxtrain.nnx.module import Module, Object
 from nnxtrain.nnx.names import (
@@ -97,8 +98,6 @@ from nnxtrain.nnx.variables import (
     RngKey,
     RngState,
     Variable,
-    VariableMetadata,
-    with_metadata,
 )
 
 __all__ = [

@@ -9,57 +9,28 @@ from __future__ import annotations
 import builtins
 import operator
 from collections.abc import Callable
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from nnxtrain.nnx import trace
 from nnxtrain.nnx.errors import FrozenError
+from nnxtrain.nnx.metadata import HOOKS, VariableMetadata, as_hooks
+from nnxtrain.nnx.missing import MISSING as MISSING
+from nnxtrain.nnx.missing import MissingType as MissingType
 from nnxtrain.nnx.operators import add_operators
 from nnxtrain.nnx.pytree import register_variable
 from nnxtrain.nnx.static import Static
+from nnxtrain.nnx.values import CONTAINERS, copied, normalise, with_part
 
 A = TypeVar("A")
 V = TypeVar("V", bound="Variable")
-
-
-class MissingType:
-    """The type of ``MISSING``, the default of parameters for which None is a value."""
-
-    def __repr__(self) -> str:
-        return "MISSING"
-
-
-MISSING = MissingType()
 
 
 class Epoch:
     """Counts the metadata writes of this process, so that a cached structure need not look at each Variable."""
 
     count = 0
-
-
-class VariableMetadata:
-    """A value with the hooks and metadata that its Variable shall have: what ``with_metadata`` initialisers return."""
-
-    def __init__(
-        self,
-        raw_value: Any,
-        on_set_value: Any = (),
-        on_get_value: Any = (),
-        on_create_value: Any = (),
-        on_add_axis: Any = (),
-        on_remove_axis: Any = (),
-        metadata: dict[str, Any] | None = None,
-    ):
-        hooks = {
-            "on_set_value": on_set_value, "on_get_value": on_get_value, "on_create_value": on_create_value,
-            "on_add_axis": on_add_axis, "on_remove_axis": on_remove_axis,
-        }  # fmt: skip
-        self.raw_value = raw_value
-        self.metadata = {name: hook for name, hook in hooks.items() if hook} | (metadata or {})
 
 
 class Variable(Generic[A]):
@@ -86,22 +57,39 @@ class Variable(Generic[A]):
     _metadata: dict[str, Any]
     _frozen: int
     _path: tuple | None
+    _class_hooks: ClassVar[tuple[str, ...]] = ()  # the hooks that are methods of the class
+
+    hijax = False  # Flax's experimental modes of a Variable; there is one kind of box here
+    ref = False
 
     def __init__(self, value: A | VariableMetadata | Variable[A], **metadata: Any):
         if isinstance(value, VariableMetadata):
-            metadata = {**value.metadata, **metadata}
+            metadata = {**value.all_metadata(), **metadata}
             value = value.raw_value
         elif isinstance(value, Variable):
             metadata = {**value._metadata, **metadata}
             value = value._value
+        for name in self._class_hooks:
+            metadata.setdefault(name, getattr(type(self), name))
+        for mode in ("hijax", "ref"):
+            if mode in metadata and metadata.pop(mode):
+                raise ValueError(
+                    f"{type(self).__name__}({mode}=True): Variables have no such mode; leave {mode} out"
+                )
         _place(self, value, metadata)
         for hook in _hooks(metadata, "on_create_value"):
             value = hook(self, value)
-        put_raw(self, normalise(value))
+        put_raw(self, value)
+        put_raw(self, normalise(self.create_value(value)))
 
     def __init_subclass__(cls, **kwargs: Any):
         super().__init_subclass__(**kwargs)
+        cls._class_hooks = tuple(name for name in HOOKS if hasattr(cls, name))
         register_variable(cls)
+
+    def create_value(self, value: Any) -> Any:
+        """Return the first value, given the constructor's. For subclasses to override."""
+        return value
 
     # -- the value ---------------------------------------------------------------------------------------------
     def get_value(self, *, index: Any = MISSING) -> Any:
@@ -109,13 +97,15 @@ class Variable(Generic[A]):
         if trace.thread.level is not self._level:
             trace.check_read(self)
         value = self._value
+        if type(value) in CONTAINERS:  # a change of it in place would go past the checks
+            value = copied(value)
         if self._metadata:
             for hook in _hooks(self._metadata, "on_get_value"):
                 value = hook(self, value)
-        return value if isinstance(index, MissingType) else value[index]
+        return value if isinstance(index, MissingType) or index is ... else value[index]
 
     def set_value(self, value: Any, *, index: Any = MISSING) -> None:
-        """Replace the value, or the part ``value[index]``.
+        """Replace the value, or the part ``value[index]``. With ``index=...`` an array keeps its shape and dtype.
 
         Raises:
           TraceError: the Variable was made in another trace (see :mod:`nnxtrain.nnx.trace`).
@@ -123,11 +113,11 @@ class Variable(Generic[A]):
         """
         if isinstance(value, Variable):
             value = value.get_value()
-        if not isinstance(index, MissingType) and index is not Ellipsis:
-            value = self.get_value().at[index].set(value)
         if self._metadata:
             for hook in _hooks(self._metadata, "on_set_value"):
                 value = hook(self, value)
+        if not isinstance(index, MissingType):
+            value = with_part(self._value, index, value)
         self.set_raw_value(value)
 
     @property
@@ -143,11 +133,18 @@ class Variable(Generic[A]):
         """The value without the ``on_get_value`` functions."""
         return self._value
 
+    @raw_value.setter
+    def raw_value(self, value: Any) -> None:
+        self.set_raw_value(value)
+
     def get_raw_value(self) -> Any:
         return self._value
 
-    def set_raw_value(self, value: Any) -> None:
+    def set_raw_value(self, value: Any, *, _unsafe_bypass_check: bool = False) -> None:
         """Replace the value without the ``on_set_value`` functions."""
+        if _unsafe_bypass_check:
+            put_raw(self, normalise(value))
+            return
         if self._frozen:
             raise FrozenError(
                 f"{trace.name_of(self, None)} is written inside nnx.frozen. Leave the block to change it, "
@@ -156,18 +153,47 @@ class Variable(Generic[A]):
         trace.check_write(self)
         put_raw(self, normalise(value))
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of the value."""
+        return self.get_value().shape
+
     def __getitem__(self, index: Any) -> Any:
-        value = self.get_value()
-        return value if index is Ellipsis else value[index]
+        return self.get_value(index=index)
 
     def __setitem__(self, index: Any, value: Any) -> None:
         self.set_value(value, index=index)
 
+    def __delitem__(self, index: Any) -> None:
+        value = self.get_value()
+        del value[index]
+        self.set_value(value)
+
     # -- metadata ----------------------------------------------------------------------------------------------
-    def get_metadata(self, name: str | None = None, default: Any = MISSING) -> Any:
-        """Return one metadatum, or a dict of all."""
+    def get_metadata(
+        self,
+        name: str | None = None,
+        default: Any = MISSING,
+        *,
+        exclude_required: bool | None = None,
+    ) -> Any:
+        """Return one metadatum, or a dict of all.
+
+        Args:
+          name: which; None for all.
+          default: what to return where there is none of that name.
+          exclude_required: accepted for Flax's sake; there are no metadata that every Variable has.
+
+        Raises:
+          KeyError: there is none of that name, and no default.
+          TypeError: a default without a name, or ``exclude_required`` with one.
+        """
         if name is None:
+            if not isinstance(default, MissingType):
+                raise TypeError("get_metadata takes a default only together with a name")
             return dict(self._metadata)
+        if exclude_required is not None:
+            raise TypeError("get_metadata takes a name or exclude_required, not both")
         if name not in self._metadata and not isinstance(default, MissingType):
             return default
         return self._metadata[name]
@@ -177,19 +203,20 @@ class Variable(Generic[A]):
 
     def set_metadata(self, *args: Any, **kwargs: Any) -> None:
         """``set_metadata(name, value)``, ``set_metadata(mapping)`` (replaces all) or ``set_metadata(name=value)``."""
-        if len(args) == 2:
-            kwargs = {args[0]: args[1], **kwargs}
-        elif len(args) == 1:
-            kwargs = {**args[0], **kwargs}
-            self._write_metadata(kwargs)
-            return
-        elif args:
+        if bool(args) == bool(kwargs) or len(args) > 2:
             raise TypeError(
-                f"set_metadata takes a mapping, a name and a value, or keywords; it got {len(args)} values"
+                "set_metadata takes a mapping, or a name and a value, or keywords; "
+                f"it got {len(args)} values and {len(kwargs)} keywords"
             )
-        self._write_metadata({**self._metadata, **kwargs})
+        if len(args) == 1:
+            self._write_metadata(dict(args[0]))
+        else:
+            self._write_metadata({**self._metadata, **(dict([args]) if args else kwargs)})
 
     def del_metadata(self, name: str) -> None:
+        """Take one metadatum away. Raises a KeyError where there is none of that name."""
+        if name not in self._metadata:
+            raise KeyError(name)
         self._write_metadata({k: v for k, v in self._metadata.items() if k != name})
 
     def _write_metadata(self, metadata: dict[str, Any]) -> None:
@@ -220,9 +247,31 @@ class Variable(Generic[A]):
         else:
             self.set_metadata(name, value)
 
+    def __delattr__(self, name: str) -> None:
+        self.del_metadata(name)
+
+    @property
+    def sharding_names(self) -> Any:
+        """The names of the mesh axes (metadata ``out_sharding``, or ``sharding_names``, ``sharding``), or None."""
+        for name in ("out_sharding", "sharding_names", "sharding"):
+            if name in self._metadata:
+                return self._metadata[name]
+        return None
+
+    def add_axis(self, axis_index: int, axis_name: str | None) -> None:
+        """Tell the ``on_add_axis`` hooks that the value got an axis (by ``nnx.vmap`` or ``nnx.scan``)."""
+        for hook in _hooks(self._metadata, "on_add_axis"):
+            hook(self, axis_index, axis_name)
+
+    def remove_axis(self, axis_index: int, axis_name: str | None) -> None:
+        """Tell the ``on_remove_axis`` hooks that the value lost an axis."""
+        for hook in _hooks(self._metadata, "on_remove_axis"):
+            hook(self, axis_index, axis_name)
+
     # -- copies ------------------------------------------------------------------------------------------------
     @property
     def type(self) -> type:
+        """The Variable's kind."""
         return type(self)
 
     var_type = type
@@ -234,24 +283,28 @@ class Variable(Generic[A]):
         _place(variable, value, dict(attributes))
         return variable
 
-    def replace(self: V, value: Any = MISSING, **updates: Any) -> V:
+    def replace(self: V, value: Any = MISSING, *, _copy_ref: bool = True, **updates: Any) -> V:
         """Return a new Variable of the same kind with another value or other metadata."""
         value = self._value if isinstance(value, MissingType) else value
         if isinstance(value, Variable):
             value = value._value
+        if type(value) in CONTAINERS:
+            value = copied(value)
         return self.from_metadata(value, {**self._metadata, **updates})
 
     copy = replace
     to_state = replace
 
     def copy_from(self, other: Variable) -> None:
-        """Take over the value and the metadata of another Variable of the same kind."""
+        """Take over the value and the metadata of another Variable of the same kind (else: a ValueError)."""
         if type(self) is not type(other):
-            raise TypeError(f"cannot copy a {type(other).__name__} into a {type(self).__name__}")
-        self.set_raw_value(other._value)
-        self._write_metadata(dict(other._metadata))
+            raise ValueError(f"cannot copy a {type(other).__name__} into a {type(self).__name__}")
+        self.update_from_state(other)
 
-    update_from_state = copy_from
+    def update_from_state(self, variable_state: Variable) -> None:
+        """Take over the value and the metadata of another Variable."""
+        self.set_raw_value(variable_state._value)
+        self._write_metadata(dict(variable_state._metadata))
 
     def __getstate__(self) -> tuple[Any, dict[str, Any]]:
         return self._value, self._metadata
@@ -297,22 +350,7 @@ def _place(variable: Variable, value: Any, metadata: dict[str, Any]) -> None:
 
 def _hooks(metadata: dict[str, Any], name: str) -> tuple[Callable, ...]:
     hooks = metadata.get(name, ())
-    return hooks if isinstance(hooks, tuple) else (hooks,)
-
-
-def normalise(value: Any) -> Any:
-    """Make scalars, NumPy arrays and weakly typed arrays strong JAX arrays: a second kind of leaf is a second compile."""
-    if isinstance(value, jax.Array):
-        return (
-            jnp.asarray(value, dtype=value.dtype) if getattr(value, "weak_type", False) else value
-        )
-    if isinstance(value, bool | int | float | complex | np.ndarray | np.generic):
-        if isinstance(value, np.ndarray) and value.dtype == object:
-            return value
-        return jnp.asarray(value, dtype=jnp.result_type(value))
-    if isinstance(value, tuple | list | dict):
-        return jax.tree.map(normalise, value)
-    return value
+    return hooks if type(hooks) is tuple else as_hooks(hooks)
 
 
 register_variable(Variable)
@@ -335,7 +373,7 @@ class Intermediate(Variable[A]):
     """A value stored by ``Module.sow``."""
 
 
-class Perturbation(Variable[A]):
+class Perturbation(Intermediate[A]):
     """A zero added to an intermediate value, so that its gradient can be taken."""
 
 
@@ -361,28 +399,3 @@ class OptArray(OptState[A]):
 
 class OptVariable(OptState[A]):
     """An optimizer's array that belongs to a parameter (a momentum)."""
-
-
-def with_metadata(
-    initializer: Callable[..., Any],
-    on_set_value: Any = (),
-    on_get_value: Any = (),
-    on_create_value: Any = (),
-    on_add_axis: Any = (),
-    on_remove_axis: Any = (),
-    **metadata: Any,
-) -> Callable[..., VariableMetadata]:
-    """Let the Variable that is made from ``initializer``'s result carry hooks and ``metadata`` (see :class:`Variable`).
-
-    >>> import jax
-    >>> init = with_metadata(jax.nn.initializers.zeros, sharding_names=("data", None))
-    >>> Param(init(jax.random.key(0), (2, 3))).sharding_names
-    ('data', None)
-    """
-
-    hooks = (on_set_value, on_get_value, on_create_value, on_add_axis, on_remove_axis)
-
-    def wrapped(*args: Any, **kwargs: Any) -> VariableMetadata:
-        return VariableMetadata(initializer(*args, **kwargs), *hooks, metadata=dict(metadata))
-
-    return wrapped
