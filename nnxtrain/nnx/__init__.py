@@ -33,36 +33,57 @@ from jax.nn import (
 )
 
 from nnxtrain.nnx import metrics
+from nnxtrain.nnx.annotate import data, is_data, static
+from nnxtrain.nnx.cached import cached_partial
 from nnxtrain.nnx.containers import Dict, List, Sequential
+from nnxtrain.nnx.dataclass import dataclass
 from nnxtrain.nnx.errors import FrozenError, StructureError, TraceError
 from nnxtrain.nnx.filters import All, Everything, Not, Nothing, OfType, PathContains, WithTag
 from nnxtrain.nnx.filters import AnyOf as Any
 from nnxtrain.nnx.functional import (
     as_abstract,
     clone,
-    find_duplicates,
+    flatten,
     graphdef,
-    iter_children,
-    iter_modules,
     merge,
     pop,
-    recursive_map,
     split,
     state,
+    unflatten,
     update,
     variables,
 )
 from nnxtrain.nnx.graph import iter_graph
 from nnxtrain.nnx.graphdef import GraphDef
 from nnxtrain.nnx.guard import frozen
+from nnxtrain.nnx.layers.attention import MultiHeadAttention
+from nnxtrain.nnx.layers.batch_norm import BatchNorm
+from nnxtrain.nnx.layers.bidirectional import Bidirectional
+from nnxtrain.nnx.layers.cell import RNNCellBase
 from nnxtrain.nnx.layers.conv import Conv
+from nnxtrain.nnx.layers.conv_transpose import ConvTranspose
+from nnxtrain.nnx.layers.dot_product import dot_product_attention
+from nnxtrain.nnx.layers.einsum import Einsum
+from nnxtrain.nnx.layers.embed import Embed
+from nnxtrain.nnx.layers.group_norm import GroupNorm, InstanceNorm
+from nnxtrain.nnx.layers.gru import GRUCell
+from nnxtrain.nnx.layers.layer_norm import LayerNorm, RMSNorm
 from nnxtrain.nnx.layers.linear import Linear
-from nnxtrain.nnx.layers.norm import BatchNorm
+from nnxtrain.nnx.layers.linear_general import LinearGeneral
+from nnxtrain.nnx.layers.lora import LoRA, LoRALinear, LoRAParam
+from nnxtrain.nnx.layers.lstm import LSTMCell, OptimizedLSTMCell
+from nnxtrain.nnx.layers.masks import combine_masks, make_attention_mask, make_causal_mask
 from nnxtrain.nnx.layers.pooling import avg_pool, max_pool, min_pool, pool
+from nnxtrain.nnx.layers.prelu import PReLU
+from nnxtrain.nnx.layers.rnn import RNN
+from nnxtrain.nnx.layers.simple_cell import SimpleCell
+from nnxtrain.nnx.layers.spectral_norm import SpectralNorm
 from nnxtrain.nnx.layers.stochastic import Dropout
+from nnxtrain.nnx.layers.weight_norm import WeightNorm
+from nnxtrain.nnx.leaves import register_data_type
 from nnxtrain.nnx.metadata import VariableMetadata, with_metadata
 from nnxtrain.nnx.metrics import Average, Metric, MultiMetric
-from nnxtrain.nnx.module import Module, Object
+from nnxtrain.nnx.module import Module, Object, Pytree
 from nnxtrain.nnx.names import (
     register_variable_name,
     variable_name_from_type,
@@ -84,7 +105,17 @@ from nnxtrain.nnx.state import (
 )
 from nnxtrain.nnx.transforms.abstract import eval_shape
 from nnxtrain.nnx.transforms.autodiff import DiffState, grad, value_and_grad
+from nnxtrain.nnx.transforms.axes import Carry, StateAxes, StateSharding
+from nnxtrain.nnx.transforms.axis_names import PARTITION_NAME
+from nnxtrain.nnx.transforms.control import cond, fori_loop, switch, while_loop
+from nnxtrain.nnx.transforms.inspection import checkify, make_jaxpr
 from nnxtrain.nnx.transforms.jit import jit
+from nnxtrain.nnx.transforms.products import jvp, vjp
+from nnxtrain.nnx.transforms.remat import remat
+from nnxtrain.nnx.transforms.scan import scan
+from nnxtrain.nnx.transforms.shard_map import shard_map
+from nnxtrain.nnx.transforms.vmap import vmap
+from nnxtrain.nnx.traverse import find_duplicates, iter_children, iter_modules, recursive_map
 from nnxtrain.nnx.variables import (
     BatchStat,
     Cache,
@@ -99,19 +130,166 @@ from nnxtrain.nnx.variables import (
     RngState,
     Variable,
 )
+from nnxtrain.nnx.views import view, with_attributes
 
 __all__ = [
-    "All", "Any", "Average", "BatchNorm", "BatchStat", "Cache", "Conv", "Dict", "DiffState", "Dropout", "Everything",
-    "FrozenError", "GraphDef", "Intermediate", "Linear", "List", "Metric", "ModelAndOptimizer", "Module",
-    "MultiMetric", "Not", "Nothing", "Object", "OfType", "OptArray", "OptState", "OptVariable", "Optimizer", "Param",
-    "PathContains", "Perturbation", "RngCount", "RngKey", "RngState", "RngStream", "Rngs", "Sequential", "State",
-    "StructureError", "TraceError", "Variable", "VariableMetadata", "WithTag", "as_abstract", "avg_pool", "celu",
-    "clone", "elu", "eval_shape", "filter_state", "find_duplicates", "from_flat_state", "frozen", "gelu", "glu",
-    "grad", "graphdef", "hard_sigmoid", "hard_silu", "hard_swish", "hard_tanh", "identity", "initializers",
-    "iter_children", "iter_graph", "iter_modules", "jit", "leaky_relu", "log_sigmoid", "log_softmax", "logsumexp",
-    "map_state", "max_pool", "merge", "merge_state", "metrics", "min_pool", "one_hot", "pool", "pop", "recursive_map",
-    "register_variable_name", "relu", "relu6", "replace_by_pure_dict", "restore_int_paths", "selu", "sigmoid", "silu",
-    "soft_sign", "softmax", "softplus", "split", "split_state", "standardize", "state", "swish", "tanh",
-    "to_flat_state", "to_pure_dict", "update", "value_and_grad", "variable_name_from_type", "variable_type_from_name",
-    "variables", "with_metadata",
+    "PARTITION_NAME",
+    "RNN",
+    "All",
+    "Any",
+    "Average",
+    "BatchNorm",
+    "BatchStat",
+    "Bidirectional",
+    "Cache",
+    "Carry",
+    "Conv",
+    "ConvTranspose",
+    "Dict",
+    "DiffState",
+    "Dropout",
+    "Einsum",
+    "Embed",
+    "Everything",
+    "FrozenError",
+    "GRUCell",
+    "GraphDef",
+    "GroupNorm",
+    "InstanceNorm",
+    "Intermediate",
+    "LSTMCell",
+    "LayerNorm",
+    "Linear",
+    "LinearGeneral",
+    "List",
+    "LoRA",
+    "LoRALinear",
+    "LoRAParam",
+    "Metric",
+    "ModelAndOptimizer",
+    "Module",
+    "MultiHeadAttention",
+    "MultiMetric",
+    "Not",
+    "Nothing",
+    "Object",
+    "OfType",
+    "OptArray",
+    "OptState",
+    "OptVariable",
+    "OptimizedLSTMCell",
+    "Optimizer",
+    "PReLU",
+    "Param",
+    "PathContains",
+    "Perturbation",
+    "Pytree",
+    "RMSNorm",
+    "RNNCellBase",
+    "RngCount",
+    "RngKey",
+    "RngState",
+    "RngStream",
+    "Rngs",
+    "Sequential",
+    "SimpleCell",
+    "SpectralNorm",
+    "State",
+    "StateAxes",
+    "StateSharding",
+    "StructureError",
+    "TraceError",
+    "Variable",
+    "VariableMetadata",
+    "WeightNorm",
+    "WithTag",
+    "as_abstract",
+    "avg_pool",
+    "cached_partial",
+    "celu",
+    "checkify",
+    "clone",
+    "combine_masks",
+    "cond",
+    "data",
+    "dataclass",
+    "dot_product_attention",
+    "elu",
+    "eval_shape",
+    "filter_state",
+    "find_duplicates",
+    "flatten",
+    "fori_loop",
+    "from_flat_state",
+    "frozen",
+    "gelu",
+    "glu",
+    "grad",
+    "graphdef",
+    "hard_sigmoid",
+    "hard_silu",
+    "hard_swish",
+    "hard_tanh",
+    "identity",
+    "initializers",
+    "is_data",
+    "iter_children",
+    "iter_graph",
+    "iter_modules",
+    "jit",
+    "jvp",
+    "leaky_relu",
+    "log_sigmoid",
+    "log_softmax",
+    "logsumexp",
+    "make_attention_mask",
+    "make_causal_mask",
+    "make_jaxpr",
+    "map_state",
+    "max_pool",
+    "merge",
+    "merge_state",
+    "metrics",
+    "min_pool",
+    "one_hot",
+    "pool",
+    "pop",
+    "recursive_map",
+    "register_data_type",
+    "register_variable_name",
+    "relu",
+    "relu6",
+    "remat",
+    "replace_by_pure_dict",
+    "restore_int_paths",
+    "scan",
+    "selu",
+    "shard_map",
+    "sigmoid",
+    "silu",
+    "soft_sign",
+    "softmax",
+    "softplus",
+    "split",
+    "split_state",
+    "standardize",
+    "state",
+    "static",
+    "swish",
+    "switch",
+    "tanh",
+    "to_flat_state",
+    "to_pure_dict",
+    "unflatten",
+    "update",
+    "value_and_grad",
+    "variable_name_from_type",
+    "variable_type_from_name",
+    "variables",
+    "view",
+    "vjp",
+    "vmap",
+    "while_loop",
+    "with_attributes",
+    "with_metadata",
 ]  # fmt: skip

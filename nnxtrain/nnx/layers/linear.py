@@ -11,10 +11,10 @@ import jax.numpy as jnp
 from jax import lax
 from jax.nn import initializers
 
+from nnxtrain.nnx.layers.arguments import given, make_param, value_of
 from nnxtrain.nnx.layers.dtypes import promote_dtype
 from nnxtrain.nnx.module import Module
 from nnxtrain.nnx.rngs import Rngs
-from nnxtrain.nnx.variables import Param
 
 default_kernel_init = initializers.lecun_normal()
 default_bias_init = initializers.zeros
@@ -29,13 +29,19 @@ class Linear(Module):
       use_bias: add ``bias`` [out_features].
       dtype: what to compute in (default: what input and parameters promote to).
       param_dtype: what the parameters are stored in.
-      precision, dot_general, preferred_element_type: as in ``jax.lax.dot_general``.
+      precision, preferred_element_type: as in ``jax.lax.dot_general``.
+      dot_general: the function that multiplies.
       kernel_init, bias_init: initialisers ``(key, shape, dtype) -> array``.
       promote_dtype: casts ``(x, kernel, bias)`` to the computing dtype.
       rngs: random streams; ``params`` is used.
       kernel_metadata, bias_metadata: metadata of the Params.
 
     ``kernel`` is [in_features, out_features]; the call maps float[..., in_features] to float[..., out_features].
+
+    >>> import jax.numpy as jnp
+    >>> from nnxtrain import nnx
+    >>> nnx.Linear(3, 4, rngs=nnx.Rngs(0))(jnp.ones((2, 3))).shape
+    (2, 4)
     """
 
     def __init__(
@@ -56,11 +62,10 @@ class Linear(Module):
         kernel_metadata: Mapping[str, Any] = NO_METADATA,
         bias_metadata: Mapping[str, Any] = NO_METADATA,
     ):
-        self.kernel = Param(
-            kernel_init(rngs.params(), (in_features, out_features), param_dtype), **kernel_metadata
-        )
+        shape = (in_features, out_features)
+        self.kernel = make_param(kernel_init, rngs, shape, param_dtype, kernel_metadata)
         self.bias = (
-            Param(bias_init(rngs.params(), (out_features,), param_dtype), **bias_metadata)
+            make_param(bias_init, rngs, (out_features,), param_dtype, bias_metadata)
             if use_bias
             else None
         )
@@ -70,22 +75,20 @@ class Linear(Module):
         self.dtype = dtype
         self.param_dtype = param_dtype
         self.precision = precision
-        self.kernel_init = kernel_init
-        self.bias_init = bias_init
         self.dot_general = dot_general
         self.promote_dtype = promote_dtype
         self.preferred_element_type = preferred_element_type
 
-    def __call__(self, inputs: jax.Array) -> jax.Array:
-        bias = None if self.bias is None else self.bias.value
-        x, kernel, bias = self.promote_dtype((inputs, self.kernel.value, bias), dtype=self.dtype)
-        if x.shape[-1:] != (self.in_features,):
-            raise ValueError(f"Linear takes [..., {self.in_features}]; it got {list(x.shape)}")
-        kwargs = (
-            {}
-            if self.preferred_element_type is None
-            else {"preferred_element_type": self.preferred_element_type}
+    def __call__(self, inputs: jax.Array, out_sharding: Any = None) -> jax.Array:
+        """Multiply; ``out_sharding`` as in ``jax.lax.dot_general``. Raises a ValueError on another last axis."""
+        if inputs.shape[-1:] != (self.in_features,):
+            raise ValueError(f"Linear takes [..., {self.in_features}]; it got {list(inputs.shape)}")
+        x, kernel, bias = self.promote_dtype(
+            (inputs, self.kernel.value, value_of(self.bias)), dtype=self.dtype
+        )
+        options = given(
+            preferred_element_type=self.preferred_element_type, out_sharding=out_sharding
         )
         contract = (((x.ndim - 1,), (0,)), ((), ()))
-        y = self.dot_general(x, kernel, contract, precision=self.precision, **kwargs)
+        y = self.dot_general(x, kernel, contract, precision=self.precision, **options)
         return y if bias is None else y + bias

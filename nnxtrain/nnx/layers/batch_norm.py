@@ -1,8 +1,8 @@
-"""Normalisation layers."""
+"""BatchNorm."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -10,11 +10,13 @@ import jax.numpy as jnp
 from jax import lax
 from jax.nn import initializers
 
-from nnxtrain.nnx.layers.dtypes import canonicalize_dtype, promote_dtype
+from nnxtrain.nnx.layers.arguments import as_tuples, make_param, value_of
+from nnxtrain.nnx.layers.dtypes import promote_dtype
 from nnxtrain.nnx.layers.linear import NO_METADATA
+from nnxtrain.nnx.layers.moments import checked_axes, moments, normalize
 from nnxtrain.nnx.module import Module
 from nnxtrain.nnx.rngs import Rngs
-from nnxtrain.nnx.variables import BatchStat, Param
+from nnxtrain.nnx.variables import BatchStat
 
 
 class BatchNorm(Module):
@@ -33,13 +35,22 @@ class BatchNorm(Module):
       axis_name, axis_index_groups: also average over a mapped axis, as in ``jax.lax.pmean``.
       use_fast_variance: variance as E[x²] - E[x]², one pass less.
       rngs: random streams; ``params`` is used.
+      bias_metadata, scale_metadata: metadata of the Params.
+
+    ``scale``, ``bias``, ``mean`` and ``var`` are [num_features]. The statistics are computed and kept in at least float32.
+
+    >>> import jax.numpy as jnp
+    >>> from nnxtrain import nnx
+    >>> layer = nnx.BatchNorm(2, momentum=0.5, rngs=nnx.Rngs(0))
+    >>> layer(jnp.array([[1.0, 10.0], [3.0, 30.0]])).round(2).tolist(), layer.mean.value.tolist()
+    ([[-1.0, -1.0], [1.0, 1.0]], [1.0, 10.0])
     """
 
     def __init__(
         self,
         num_features: int,
         *,
-        use_running_average: bool = False,
+        use_running_average: bool | None = False,
         axis: int = -1,
         momentum: float = 0.99,
         epsilon: float = 1e-5,
@@ -61,14 +72,10 @@ class BatchNorm(Module):
         self.mean = BatchStat(jnp.zeros(shape, jnp.float32))
         self.var = BatchStat(jnp.ones(shape, jnp.float32))
         self.scale = (
-            Param(scale_init(rngs.params(), shape, param_dtype), **scale_metadata)
-            if use_scale
-            else None
+            make_param(scale_init, rngs, shape, param_dtype, scale_metadata) if use_scale else None
         )
         self.bias = (
-            Param(bias_init(rngs.params(), shape, param_dtype), **bias_metadata)
-            if use_bias
-            else None
+            make_param(bias_init, rngs, shape, param_dtype, bias_metadata) if use_bias else None
         )
         self.num_features = num_features
         self.use_running_average = use_running_average
@@ -79,10 +86,8 @@ class BatchNorm(Module):
         self.param_dtype = param_dtype
         self.use_bias = use_bias
         self.use_scale = use_scale
-        self.bias_init = bias_init
-        self.scale_init = scale_init
         self.axis_name = axis_name
-        self.axis_index_groups = axis_index_groups
+        self.axis_index_groups = as_tuples(axis_index_groups)
         self.use_fast_variance = use_fast_variance
         self.promote_dtype = promote_dtype
 
@@ -96,14 +101,19 @@ class BatchNorm(Module):
         """Normalise ``x``; ``mask`` (broadcast to x) says which elements count for the statistics."""
         if use_running_average is None:
             use_running_average = self.use_running_average
-        feature_axis = self.axis % x.ndim
-        if x.shape[feature_axis] != self.num_features:
+        if use_running_average is None:
             raise ValueError(
-                f"BatchNorm takes {self.num_features} features on axis {self.axis}; it got {list(x.shape)}"
+                "BatchNorm does not know which statistics to use: call model.train() or model.eval(), "
+                "or give use_running_average"
             )
-        reduced = tuple(i for i in range(x.ndim) if i != feature_axis)
+        features = checked_axes(self.axis, x, "BatchNorm", self.num_features)
+        reduced = tuple(i for i in range(x.ndim) if i not in features)
+        old_mean, old_var = self.mean.value, self.var.value
+        x, _, _, scale, bias = self.promote_dtype(
+            (x, old_mean, old_var, value_of(self.scale), value_of(self.bias)), dtype=self.dtype
+        )
         if use_running_average:
-            mean, var = self.mean.value, self.var.value
+            mean, var = old_mean, old_var
         else:
             mean, var = moments(
                 x,
@@ -114,82 +124,15 @@ class BatchNorm(Module):
                 use_fast_variance=self.use_fast_variance,
                 mask=mask,
             )
-            old_mean, old_var = self.mean.value, self.var.value
-            self.mean.value = (self.momentum * old_mean + (1 - self.momentum) * mean).astype(
-                old_mean.dtype
-            )
-            self.var.value = (self.momentum * old_var + (1 - self.momentum) * var).astype(
-                old_var.dtype
-            )
-        return normalize(
-            x,
-            mean,
-            var,
-            self.scale,
-            self.bias,
-            self.epsilon,
-            reduced,
-            (feature_axis,),
-            self.dtype,
-            self.promote_dtype,
-        )
+            self.mean.value = self._average(old_mean, mean)
+            self.var.value = self._average(old_var, var)
+        return normalize(x, mean, var, scale, bias, reduced, features, self.dtype, self.epsilon)
+
+    def _average(self, old: jax.Array, new: jax.Array) -> jax.Array:
+        average = self.momentum * old + (1 - self.momentum) * new
+        return lax.stop_gradient(average.astype(old.dtype))
 
     def set_view(self, use_running_average: bool | None = None) -> None:
         """Set ``use_running_average`` where it is given."""
         if use_running_average is not None:
             self.use_running_average = use_running_average
-
-
-def moments(
-    x: jax.Array,
-    axes: Sequence[int],
-    *,
-    dtype: Any = None,
-    axis_name: str | None = None,
-    axis_index_groups: Any = None,
-    use_fast_variance: bool = True,
-    mask: jax.Array | None = None,
-) -> tuple[jax.Array, jax.Array]:
-    """Mean and biased variance over ``axes`` in at least float32, and over a mapped axis where one is named."""
-    x = jnp.asarray(x, jnp.promote_types(canonicalize_dtype(x, dtype=dtype), jnp.float32))
-
-    def mean_of(*values: jax.Array) -> list[jax.Array]:
-        means = [v.mean(axes, where=mask) for v in values]
-        if axis_name is not None:
-            means = lax.pmean(means, axis_name, axis_index_groups=axis_index_groups)
-        return means
-
-    if use_fast_variance:
-        mean, square = mean_of(x, lax.square(x))
-        return mean, jnp.maximum(0.0, square - lax.square(mean))
-    (mean,) = mean_of(x)
-    (var,) = mean_of(lax.square(x - jnp.expand_dims(mean, axes)))
-    return mean, var
-
-
-def normalize(
-    x: jax.Array,
-    mean: jax.Array,
-    var: jax.Array,
-    scale: Param | None,
-    bias: Param | None,
-    epsilon: float,
-    reduced: Sequence[int],
-    feature_axes: Sequence[int],
-    dtype: Any,
-    promote_dtype: Callable[..., Any],
-) -> jax.Array:
-    """``(x - mean) / sqrt(var + epsilon) * scale + bias``, in the layer's dtype."""
-    mean, var = jnp.expand_dims(mean, reduced), jnp.expand_dims(var, reduced)
-    feature_shape = [x.shape[i] if i in feature_axes else 1 for i in range(x.ndim)]
-    factor = lax.rsqrt(var + epsilon)
-    parts = [x]
-    if scale is not None:
-        factor = factor * scale.value.reshape(feature_shape)
-        parts.append(scale.value)
-    y = (x - mean) * factor
-    if bias is not None:
-        y = y + bias.value.reshape(feature_shape)
-        parts.append(bias.value)
-    (x_cast, *_) = promote_dtype(tuple(parts), dtype=dtype)
-    return jnp.asarray(y, x_cast.dtype)
