@@ -107,8 +107,9 @@ from nnxtrain.nnx.transforms.abstract import eval_shape
 from nnxtrain.nnx.transforms.autodiff import DiffState, grad, value_and_grad
 from nnxtrain.nnx.transforms.axes import Carry, StateAxes, StateSharding
 from nnxtrain.nnx.transforms.axis_names import PARTITION_NAME
+from nnxtrain.nnx.transforms.checkify import checkify
 from nnxtrain.nnx.transforms.control import cond, fori_loop, switch, while_loop
-from nnxtrain.nnx.transforms.inspection import checkify, make_jaxpr
+from nnxtrain.nnx.transforms.jaxpr import make_jaxpr
 from nnxtrain.nnx.transforms.jit import jit
 from nnxtrain.nnx.transforms.products import jvp, vjp
 from nnxtrain.nnx.transforms.remat import remat

@@ -6,24 +6,24 @@ themselves are shared, not copied.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from nnxtrain.nnx.errors import StructureError
 from nnxtrain.nnx.filters import split_by, to_predicate
-from nnxtrain.nnx.graph import ArraySlot, Structure, holds_data, iter_graph, structure_of, walk
-from nnxtrain.nnx.graphdef import GraphDef
-from nnxtrain.nnx.module import Module, Object
+from nnxtrain.nnx.graph import ArraySlot, Structure, require_tree, structure_of, walk
+from nnxtrain.nnx.graphdef import GraphDef, Path, VariableDef
+from nnxtrain.nnx.module import Object
 from nnxtrain.nnx.state import State, from_flat_state, to_flat_state
 from nnxtrain.nnx.variables import Variable
 
-Path = tuple[Any, ...]
 
-
-def _structure(node: Any) -> Structure:
-    return structure_of(node) if isinstance(node, Object | Variable) else walk(node)
+def _structure(node: Any, graph: bool | None = None) -> Structure:
+    structure = structure_of(node) if isinstance(node, Object | Variable) else walk(node)
+    return require_tree(structure, graph)
 
 
 def _snapshot(structure: Structure) -> list[tuple[Path, Any]]:
@@ -41,8 +41,13 @@ def _states(
     return tuple(from_flat_state(group) for group in split_by(flat, filters, exhaustive=exhaustive))
 
 
-def split(node: Any, *filters: Any) -> tuple[Any, ...]:
+def split(node: Any, *filters: Any, graph: bool | None = None) -> tuple[Any, ...]:
     """Split a graph into its static GraphDef and one State for each filter (without filters: one).
+
+    Args:
+      node: an object, a Variable, or a pytree of them.
+      *filters: see :mod:`nnxtrain.nnx.filters`; a leaf goes to the first that takes it.
+      graph: False makes shared references an error.
 
     Raises:
       ValueError: a leaf is taken by no filter.
@@ -52,24 +57,132 @@ def split(node: Any, *filters: Any) -> tuple[Any, ...]:
     >>> sorted(params), sorted(rest)
     (['bias', 'scale'], ['mean', 'var'])
     """
-    structure = _structure(node)
+    structure = _structure(node, graph)
     return structure.graphdef, *_states(_snapshot(structure), filters, exhaustive=True)
 
 
-def merge(graphdef: GraphDef, state: Any, /, *states: Any) -> Any:
-    """Build the objects of ``graphdef`` with the values of the states. The inverse of :func:`split`.
+def merge(
+    graphdef_or_graphstate: GraphDef,
+    /,
+    *states: Any,
+    copy: bool = False,
+    recreate_variables: bool = True,
+) -> Any:
+    """Build the objects of a GraphDef with the values of the states. The inverse of :func:`split`.
+
+    Args:
+      graphdef_or_graphstate: the GraphDef.
+      *states: States (or nested dicts) that together have each of its paths; or one list of the leaves in order.
+      copy: the Variables are copies in any case; the arrays never are.
+      recreate_variables: False leaves a value that is no Variable as it is, in the place of its Variable.
 
     Raises:
       ValueError: a path is missing from the states, or unknown to the GraphDef.
+      TypeError: no state is given.
+
+    >>> from nnxtrain import nnx
+    >>> graphdef, state = nnx.split(nnx.Linear(2, 3, rngs=nnx.Rngs(0)))
+    >>> nnx.merge(graphdef, state)(state.kernel.value.T).shape
+    (3, 3)
     """
-    flat: dict[Path, Any] = {}
-    for part in (state, *states):
-        flat.update(to_flat_state(part))
-    missing = [p for p in graphdef.paths if p not in flat]
-    unexpected = set(flat) - set(graphdef.paths)
+    graphdef = graphdef_or_graphstate
+    if not isinstance(graphdef, GraphDef):
+        raise TypeError(f"nnx.merge takes a GraphDef first; it got a {type(graphdef).__name__}")
+    if not states:
+        raise TypeError("nnx.merge needs a state beside the GraphDef")
+    leaves = _leaves_of(graphdef, states)
+    return _rebuild(graphdef, leaves, recreate_variables)
+
+
+def _leaves_of(graphdef: GraphDef, states: tuple[Any, ...]) -> list[Any]:
+    """The values of the states in the order of the GraphDef's leaves."""
+    if len(states) == 1 and isinstance(states[0], list):
+        flat = [leaf[1] if _is_item(leaf) else leaf for leaf in states[0]]
+        if len(flat) != graphdef.num_leaves:
+            raise ValueError(
+                f"the GraphDef has {graphdef.num_leaves} leaves, and {len(flat)} were given"
+            )
+        return flat
+    found: dict[int, Any] = {}
+    unexpected = []
+    for part in states:
+        for path, value in to_flat_state(part):
+            leaf = graphdef.leaf_at(path)
+            if leaf is None:
+                unexpected.append(path)
+            else:
+                found[leaf] = value
+    missing = [path for leaf, path in enumerate(graphdef.paths) if leaf not in found]
     if missing or unexpected:
         raise ValueError("the states do not fit the GraphDef: " + _differences(missing, unexpected))
-    return graphdef.build([flat[p] for p in graphdef.paths])[0]
+    return [found[leaf] for leaf in range(graphdef.num_leaves)]
+
+
+def _is_item(leaf: Any) -> bool:
+    return isinstance(leaf, tuple) and len(leaf) == 2 and isinstance(leaf[0], tuple)
+
+
+def _rebuild(graphdef: GraphDef, leaves: list[Any], recreate: bool, share: bool = False) -> Any:
+    """Build the root. ``recreate``: bare values get Variables; ``share``: Variables are used as they are."""
+    known = {}
+    for number, leaf in zip(graphdef.leaf_nodes, leaves):
+        bare = isinstance(graphdef.nodes[number], VariableDef) and not isinstance(leaf, Variable)
+        if (bare and not recreate) or (share and isinstance(leaf, Variable)):
+            known[number] = leaf
+    return graphdef.build(leaves, known)[0]
+
+
+def flatten(
+    node: Any, /, *, with_paths: bool = True, graph: bool | None = None
+) -> tuple[GraphDef, list[Any]]:
+    """The GraphDef, and the list of ``(path, leaf)`` with the live Variables themselves.
+
+    Without paths it is the list of the present values.
+
+    >>> from nnxtrain import nnx
+    >>> model = nnx.Linear(2, 3, rngs=nnx.Rngs(0))
+    >>> graphdef, leaves = nnx.flatten(model)
+    >>> [path for path, _ in leaves], leaves[1][1] is model.bias
+    ([('kernel',), ('bias',)], True)
+    """
+    structure = _structure(node, graph)
+    if not with_paths:
+        return structure.graphdef, structure.values()
+    return structure.graphdef, _live(structure)
+
+
+def _live(structure: Structure) -> list[tuple[Path, Any]]:
+    leaves = (x if isinstance(x, Variable) else x._value for x in structure.leaves)
+    return list(zip(structure.graphdef.paths, leaves))
+
+
+def unflatten(
+    graphdef: GraphDef,
+    state: State | Mapping | Iterable[Any],
+    /,
+    *,
+    copy_variables: bool = False,
+    recreate_variables: bool = True,
+) -> Any:
+    """The inverse of :func:`flatten`. The new objects hold the very Variables of ``state``.
+
+    Args:
+      graphdef: what to build.
+      state: what :func:`flatten` returned, a State, or a list of the leaves in order.
+      copy_variables: hold copies of the Variables.
+      recreate_variables: as in :func:`merge`.
+
+    Raises:
+      ValueError: the leaves do not fit the GraphDef.
+
+    >>> from nnxtrain import nnx
+    >>> model = nnx.Linear(2, 3, rngs=nnx.Rngs(0))
+    >>> nnx.unflatten(*nnx.flatten(model)).bias is model.bias
+    True
+    """
+    part = state if isinstance(state, Mapping | Variable) else list(state)
+    leaves = _leaves_of(graphdef, (part,))
+    return _rebuild(graphdef, leaves, recreate_variables, share=not copy_variables)
 
 
 def _differences(missing: Any, unexpected: Any) -> str:
@@ -82,60 +195,102 @@ def _differences(missing: Any, unexpected: Any) -> str:
     return "; ".join(parts)
 
 
-def state(node: Any, *filters: Any) -> Any:
-    """The values of a graph: one State, or one for each filter. What no filter takes is left out."""
-    states = _states(_snapshot(_structure(node)), filters, exhaustive=False)
+def state(node: Any, *filters: Any, graph: bool | None = None) -> Any:
+    """The values of a graph: one State, or one for each filter. What no filter takes is left out.
+
+    >>> from nnxtrain import nnx
+    >>> nnx.state(nnx.BatchNorm(2, rngs=nnx.Rngs(0)), nnx.BatchStat).to_pure_dict().keys()
+    dict_keys(['mean', 'var'])
+    """
+    return _one_or_all(_states(_snapshot(_structure(node, graph)), filters, exhaustive=False))
+
+
+def variables(node: Any, *filters: Any, graph: bool | None = None) -> Any:
+    """Like :func:`state`, with the live Variables themselves in place of copies (array attributes are left out).
+
+    >>> from nnxtrain import nnx
+    >>> model = nnx.Linear(2, 3, rngs=nnx.Rngs(0))
+    >>> nnx.variables(model).bias is model.bias
+    True
+    """
+    flat = [item for item in _live(_structure(node, graph)) if isinstance(item[1], Variable)]
+    return _one_or_all(_states(flat, filters, exhaustive=False))
+
+
+def _one_or_all(states: tuple[State, ...]) -> Any:
     return states[0] if len(states) == 1 else states
 
 
-def variables(node: Any, *filters: Any) -> Any:
-    """Like :func:`state`, with the live Variables themselves in place of copies."""
-    structure = _structure(node)
-    flat = [
-        (p, leaf)
-        for p, leaf in zip(structure.graphdef.paths, structure.leaves)
-        if isinstance(leaf, Variable)
-    ]
-    states = _states(flat, filters, exhaustive=False)
-    return states[0] if len(states) == 1 else states
-
-
-def graphdef(node: Any) -> GraphDef:
+def graphdef(node: Any, /, *, graph: bool | None = None) -> GraphDef:
     """The static part of a graph."""
-    return _structure(node).graphdef
+    return _structure(node, graph).graphdef
 
 
-def update(node: Any, state: Mapping, /, *states: Mapping) -> None:
+def update(node: Any, state: Any, /, *states: Any) -> None:
     """Write the values of states into the graph's Variables, in place; other paths keep theirs.
 
+    Any path to a shared Variable will do.
+
     Raises:
-      ValueError: a path that the graph does not have.
+      ValueError: a path that the graph does not have. Nothing was written then.
+
+    >>> from nnxtrain import nnx
+    >>> model = nnx.Linear(2, 3, rngs=nnx.Rngs(0))
+    >>> nnx.update(model, {"bias": jnp.ones(3)})
+    >>> model.bias.value.tolist()
+    [1.0, 1.0, 1.0]
     """
     structure = _structure(node)
-    leaves = dict(zip(structure.graphdef.paths, structure.leaves))
+    writes = []
     for part in (state, *states):
         for path, value in to_flat_state(part):
-            if path not in leaves:
+            number = structure.graphdef.leaf_at(path)
+            if number is None:
                 raise ValueError("the state does not fit the graph: " + _differences([], [path]))
-            leaf = leaves[path]
-            if isinstance(leaf, Variable):
-                leaf.set_raw_value(value.raw_value if isinstance(value, Variable) else value)
-            elif isinstance(leaf, ArraySlot):
-                leaf._value = value.raw_value if isinstance(value, Variable) else value
-            else:
+            leaf = structure.leaves[number]
+            if not isinstance(leaf, Variable | ArraySlot):
                 raise StructureError(
                     f"{'.'.join(map(str, path))} is an array inside an immutable container; "
                     "put it into a Variable so that it can be updated"
                 )
+            writes.append((leaf, value.get_raw_value() if isinstance(value, Variable) else value))
+    for leaf, value in writes:
+        if isinstance(leaf, Variable):
+            leaf.set_raw_value(value)
+        else:
+            leaf._value = value
 
 
-def clone(node: Any, variables: bool = True) -> Any:
-    """A copy of the graph. With ``variables=False`` the copy holds the very same Variables."""
-    structure = walk(node)
-    known = {}
+def clone(
+    node: Any, variables: bool = True, *, arrays: bool = False, graph: bool | None = None
+) -> Any:
+    """A copy of the graph.
+
+    Args:
+      node: an object, a Variable, or a pytree of them.
+      variables: False: the copy holds the very same Variables.
+      arrays: copy the arrays too.
+      graph: False makes shared references an error.
+
+    Raises:
+      ValueError: ``arrays`` without ``variables``.
+
+    >>> from nnxtrain import nnx
+    >>> model = nnx.Linear(2, 3, rngs=nnx.Rngs(0))
+    >>> copied = nnx.clone(model)
+    >>> copied.bias[...] = 1.0
+    >>> float(model.bias.sum())
+    0.0
+    """
+    if arrays and not variables:
+        raise ValueError("nnx.clone(arrays=True) copies the Variables too; leave variables=True")
+    structure = require_tree(walk(node), graph)
     if not variables:
-        known = {i: n for i, n in enumerate(structure.nodes) if isinstance(n, Variable)}
-    return structure.graphdef.build(structure.values(), known)[0]
+        return _rebuild(
+            structure.graphdef, [leaf for _, leaf in _live(structure)], True, share=True
+        )
+    values = structure.values()
+    return structure.graphdef.build(jax.tree.map(jnp.copy, values) if arrays else values)[0]
 
 
 def pop(node: Any, *filters: Any) -> Any:
@@ -172,66 +327,24 @@ def pop(node: Any, *filters: Any) -> Any:
             delattr(container, key)
         else:
             del container[key]
-    states = _states(list(taken.values()), filters, exhaustive=False)
-    return states[0] if len(states) == 1 else states
+    return _one_or_all(_states(list(taken.values()), filters, exhaustive=False))
 
 
-def as_abstract(tree: Any) -> Any:
-    """Replace every array by its ``jax.ShapeDtypeStruct`` (with its sharding)."""
+def as_abstract(tree: Any, graph: bool | None = None) -> Any:
+    """Replace every array by its ``jax.ShapeDtypeStruct`` (with its sharding).
+
+    >>> from nnxtrain import nnx
+    >>> nnx.as_abstract(nnx.Param(1.0)).value.shape
+    ()
+    """
+    if isinstance(tree, Object):
+        structure = _structure(tree, graph)
+        return structure.graphdef.build(_abstract(structure.values()))[0]
+    return _abstract(tree)
+
+
+def _abstract(tree: Any) -> Any:
     return jax.tree.map(
         lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=getattr(x, "sharding", None)),
         tree,
     )
-
-
-def recursive_map(f: Callable[[Path, Any], Any], node: Any) -> Any:
-    """Return a copy of the graph in which ``f(path, node)`` replaced every Object and Variable, children first."""
-    copied = clone(node)
-    replaced: dict[int, Any] = {}
-
-    def swap(child: Any) -> Any:
-        return replaced.get(id(child), child)
-
-    for path, value in iter_graph(copied):
-        if isinstance(value, Object):
-            for key, child in list(value._graph_items()):
-                if holds_data(child):
-                    value._write(key, jax.tree.map(swap, child, is_leaf=_is_node))
-        replaced[id(value)] = f(path, value)
-    return jax.tree.map(swap, copied, is_leaf=_is_node)
-
-
-def _is_node(value: Any) -> bool:
-    return isinstance(value, Object | Variable)
-
-
-def find_duplicates(node: Any, *, only: Any = ...) -> list[list[Path]]:
-    """The groups of paths that lead to one and the same Variable or Object."""
-    predicate = to_predicate(only)
-    structure = walk(node)
-    edges = structure.graphdef.attributes
-    found: dict[int, list[Path]] = {}
-
-    def visit(number: int, path: Path) -> None:
-        found.setdefault(number, []).append(path)
-        if len(found[number]) == 1:
-            for key, ref in edges[number]:
-                if type(ref) is int:
-                    visit(ref, (*path, key))
-
-    visit(0, ())
-    return [
-        paths
-        for number, paths in found.items()
-        if len(paths) > 1 and predicate(paths[0], structure.nodes[number])
-    ]
-
-
-def iter_modules(module: Any) -> Any:
-    """Yield ``(path, module)`` for every Module of the graph, children first."""
-    return ((path, node) for path, node in iter_graph(module) if isinstance(node, Module))
-
-
-def iter_children(node: Module) -> Any:
-    """Yield ``(name, module)`` for the Modules that are attributes of this one."""
-    return node.iter_children()

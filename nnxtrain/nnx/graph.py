@@ -283,11 +283,40 @@ def verify(held: Structure, root: Any) -> None:
     )
 
 
-def iter_graph(node: Any) -> Iterator[tuple[Path, Any]]:
-    """Yield ``(path, value)`` for every Object and Variable of the graph, each once, children before parents."""
-    structure = walk(node)
-    paths = structure.graphdef.node_paths
-    for number in structure.graphdef.children_first:
-        value = structure.nodes[number]
-        if isinstance(value, Object | Variable):
-            yield paths[number], value
+def require_tree(structure: Structure, graph: bool | None) -> Structure:
+    """Return the structure; with ``graph=False`` raise a StructureError where something is reached more than once."""
+    if graph is False and structure.graphdef.shared_paths is not None:
+        first, second = (
+            ".".join(map(str, p)) or "the root" for p in structure.graphdef.shared_paths
+        )
+        raise StructureError(
+            f"{first} and {second} are one and the same, and graph=False allows no shared references and no cycles; "
+            "leave graph=False out, or give each place an object of its own"
+        )
+    return structure
+
+
+def iter_graph(node: Any, /, *, graph: bool | None = None) -> Iterator[tuple[Path, Any]]:
+    """Yield ``(path, value)`` for all that the graph holds, static values too; each object once, children before parents.
+
+    Args:
+      node: an object, a Variable, or a pytree of them.
+      graph: False makes shared references an error.
+
+    >>> from nnxtrain import nnx
+    >>> [(path, type(value).__name__) for path, value in nnx.iter_graph([nnx.Param(1.0), "text"])]
+    [((0,), 'Param'), ((1,), 'str'), ((), 'list')]
+    """
+    return _iter_below(require_tree(walk(node), graph), 0, (), set())
+
+
+def _iter_below(
+    structure: Structure, number: int, path: Path, seen: set[int]
+) -> Iterator[tuple[Path, Any]]:
+    seen.add(number)
+    for key, ref in structure.graphdef.attributes[number]:
+        if type(ref) is not int:
+            yield (*path, key), ref.value
+        elif ref not in seen:
+            yield from _iter_below(structure, ref, (*path, key), seen)
+    yield path, structure.nodes[number]

@@ -99,16 +99,39 @@ class GraphDef:
         return tuple(self.node_paths[i] for i in self.leaf_nodes)
 
     @cached_property
-    def shared_path(self) -> Path | None:
-        """The path of a node that is reached more than once, or None for a tree."""
+    def shared_paths(self) -> tuple[Path, Path] | None:
+        """Two paths to one node that is reached more than once, or None for a tree."""
         seen = {0}
-        for attributes in self.attributes:
-            for _, ref in attributes:
+        for number, attributes in enumerate(self.attributes):
+            for key, ref in attributes:
                 if type(ref) is int:
                     if ref in seen:
-                        return self.node_paths[ref]
+                        return self.node_paths[ref], (*self.node_paths[number], key)
                     seen.add(ref)
         return None
+
+    @cached_property
+    def shared_path(self) -> Path | None:
+        """The path of a node that is reached more than once, or None for a tree."""
+        return self.shared_paths and self.shared_paths[0]
+
+    @cached_property
+    def leaf_numbers(self) -> dict[Path, int]:
+        """The leaf number of each path in ``paths``."""
+        return {path: leaf for leaf, path in enumerate(self.paths)}
+
+    def leaf_at(self, path: Path) -> int | None:
+        """The number of the leaf that a path leads to, be it ``paths``' own or another way to a shared leaf."""
+        leaf = self.leaf_numbers.get(path)
+        if leaf is not None:
+            return leaf
+        number = 0
+        for key in path:
+            ref = next((r for k, r in self.attributes[number] if k == key), None)
+            if type(ref) is not int:
+                return None
+            number = ref
+        return self.leaf_numbers.get(self.node_paths[number])
 
     @cached_property
     def children_first(self) -> tuple[int, ...]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import jax
 import numpy as np
@@ -11,7 +13,10 @@ import numpy as np
 from nnxtrain.nnx import trace
 from nnxtrain.nnx.errors import TraceError
 from nnxtrain.nnx.filters import to_predicate
+from nnxtrain.nnx.leaves import is_array as is_array
+from nnxtrain.nnx.pytree import register_object
 from nnxtrain.nnx.static import static_equal
+from nnxtrain.nnx.values import normalise
 from nnxtrain.nnx.variables import Perturbation, Variable
 
 if TYPE_CHECKING:
@@ -24,7 +29,10 @@ class Object:
     """A Python object whose attributes are nodes of a graph: other Objects, Variables, arrays, static values.
 
     ``_version`` counts the writes that changed the structure; a write of a Variable's or an array attribute's
-    value, and a write of what is there already, do not count. Plain lists and dicts become tracked ones.
+    value, and a write of what is there already, do not count. Plain lists and dicts become tracked ones. A number
+    that is written over an array becomes an array. What ``functools.cached_property`` keeps is no part of the graph.
+
+    A subclass is a JAX pytree, unless it says ``class Name(nnx.Object, pytree=False)``.
     """
 
     __slots__ = ("__weakref__", "_joint", "_link", "_structure", "_trace", "_version")
@@ -34,18 +42,30 @@ class Object:
     _structure: Structure | None  # the cached structure of this object's graph
     _joint: Any  # cached structures of argument tuples that this object is the first of
     _link: Object | None  # an object outside of this one's graph (an optimizer's model)
+    _derived: ClassVar[frozenset[str]] = frozenset()  # the names of cached properties
+    _declared: ClassVar[dict[str, bool]] = {}  # name -> is static, as nnx.data and nnx.static say
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         return new_object(cls)
 
-    def __init_subclass__(cls, **kwargs: Any):
+    def __init_subclass__(cls, *, pytree: bool = True, **kwargs: Any):
         super().__init_subclass__(**kwargs)
-        from nnxtrain.nnx.pytree import register_object
-
-        register_object(cls)
+        if pytree:
+            register_object(cls)
+        own = vars(cls).items()
+        derived = {name for name, value in own if isinstance(value, functools.cached_property)}
+        cls._derived = (cls._derived - set(vars(cls))) | derived
+        declared = {
+            name: value.metadata["static"]
+            for name, value in own
+            if isinstance(value, dataclasses.Field) and "static" in value.metadata
+        }
+        cls._declared = {**cls._declared, **declared}
 
     # -- what a graph needs to know of a container ----------------------------------------------------------------
     def _graph_items(self) -> Iterator[tuple[Any, Any]]:
+        if self._derived:
+            return ((k, v) for k, v in self.__dict__.items() if k not in self._derived)
         return iter(self.__dict__.items())
 
     def _graph_get(self, key: Any) -> Any:
@@ -61,14 +81,26 @@ class Object:
     # -- attribute writes --------------------------------------------------------------------------------------------
     def _write(self, key: Any, value: Any) -> None:
         """Put a value under a key, and count the write if it changes the structure."""
+        if key in self._declared:
+            value = self._as_declared(key, value)
         value = tracked(value)
         old = self._graph_get(key)
         if old is value:
             return
+        if isinstance(value, _NUMBERS) and is_array(old):
+            value = normalise(value)
         self._check_write(key)
         self._graph_put(key, value)
         if not (is_array(old) and is_array(value)) and not _same_static(old, value):
             self._version += 1
+
+    def _as_declared(self, key: Any, value: Any) -> Any:
+        from nnxtrain.nnx.annotate import as_data, as_static
+
+        try:
+            return as_static(value) if self._declared[key] else as_data(value)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"{type(self).__name__}.{key}: {error}") from None
 
     def _check_write(self, key: Any) -> None:
         if (
@@ -122,9 +154,7 @@ def new_object(cls: type) -> Any:
     return obj
 
 
-def is_array(value: Any) -> bool:
-    """True for what is a leaf of the graph by itself."""
-    return isinstance(value, jax.Array | np.ndarray | jax.ShapeDtypeStruct)
+_NUMBERS = (bool, int, float, complex, np.generic)
 
 
 def _same_static(old: Any, new: Any) -> bool:
@@ -147,6 +177,10 @@ def tracked(value: Any) -> Any:
     return value
 
 
+register_object(Object)
+Pytree = Object  # there is one base class; all objects are pytrees
+
+
 class Module(Object):
     """Base class of layers and models: a Python object with its parameters as attributes.
 
@@ -163,26 +197,42 @@ class Module(Object):
 
     def iter_modules(self) -> Iterator[tuple[tuple, Module]]:
         """Yield (path, module) for this module and all below it, each once, children first."""
-        from nnxtrain.nnx.graph import iter_graph
+        from nnxtrain.nnx.traverse import iter_modules
 
-        return ((path, node) for path, node in iter_graph(self) if isinstance(node, Module))
+        return iter_modules(self)
 
-    def iter_children(self) -> Iterator[tuple[Any, Module]]:
-        """Yield (name, module) for the modules that are attributes of this one."""
-        return ((key, value) for key, value in self._graph_items() if isinstance(value, Module))
+    def iter_children(self) -> Iterator[tuple[Any, Any]]:
+        """Yield (name, child) for the objects and Variables that are attributes of this module."""
+        from nnxtrain.nnx.traverse import iter_children
+
+        return iter_children(self)
 
     def set_attributes(
-        self, *filters: Any, raise_if_not_found: bool = True, **attributes: Any
+        self,
+        *filters: Any,
+        raise_if_not_found: bool = True,
+        graph: bool | None = None,
+        **attributes: Any,
     ) -> None:
         """Set attributes on every module below (and this one) that has them already.
 
         Args:
           *filters: which modules (default all): types or predicates ``(path, module) -> bool``.
           raise_if_not_found: raise a ValueError when an attribute is found nowhere.
+          graph: False makes shared references an error.
+          **attributes: the attributes and their new values.
+
+        >>> from nnxtrain import nnx
+        >>> model = nnx.Sequential(nnx.Dropout(0.1), nnx.Dropout(0.2))
+        >>> model.set_attributes(nnx.Dropout, deterministic=True)
+        >>> [layer.deterministic for layer in model.layers]
+        [True, True]
         """
+        from nnxtrain.nnx.traverse import iter_modules
+
         predicate = to_predicate(list(filters) if filters else ...)
         missing = set(attributes)
-        for path, module in list(self.iter_modules()):
+        for path, module in list(iter_modules(self, graph=graph)):
             if predicate(path, module):
                 for name, value in attributes.items():
                     if hasattr(module, name):
