@@ -32,11 +32,12 @@ from jax.nn import (
     tanh,
 )
 
-from nnxtrain.nnx import metrics
+from nnxtrain.nnx import metrics, struct
 from nnxtrain.nnx.annotate import data, is_data, static
 from nnxtrain.nnx.cached import cached_partial
 from nnxtrain.nnx.containers import Dict, List, Sequential
 from nnxtrain.nnx.dataclass import dataclass
+from nnxtrain.nnx.ema import EMA
 from nnxtrain.nnx.errors import FrozenError, StructureError, TraceError
 from nnxtrain.nnx.filters import All, Everything, Not, Nothing, OfType, PathContains, WithTag
 from nnxtrain.nnx.filters import AnyOf as Any
@@ -90,7 +91,17 @@ from nnxtrain.nnx.names import (
     variable_type_from_name,
 )
 from nnxtrain.nnx.optimizer import ModelAndOptimizer, Optimizer
+from nnxtrain.nnx.partitioning import (
+    get_abstract_model,
+    get_named_sharding,
+    get_partition_spec,
+    with_partitioning,
+)
 from nnxtrain.nnx.rngs import Rngs, RngStream
+from nnxtrain.nnx.saving.checkpoint import load, load_report, save
+from nnxtrain.nnx.saving.report import LoadError, LoadReport, LoadWarning
+from nnxtrain.nnx.saving.safetensors import load_safetensors, save_safetensors
+from nnxtrain.nnx.serialization import from_bytes, to_bytes
 from nnxtrain.nnx.state import (
     State,
     filter_state,
@@ -103,6 +114,7 @@ from nnxtrain.nnx.state import (
     to_flat_state,
     to_pure_dict,
 )
+from nnxtrain.nnx.train_state import TrainState
 from nnxtrain.nnx.transforms.abstract import eval_shape
 from nnxtrain.nnx.transforms.autodiff import DiffState, grad, value_and_grad
 from nnxtrain.nnx.transforms.axes import Carry, StateAxes, StateSharding
@@ -134,23 +146,25 @@ from nnxtrain.nnx.variables import (
 from nnxtrain.nnx.views import view, with_attributes
 
 __all__ = [
-    "PARTITION_NAME", "RNN", "All", "Any", "Average", "BatchNorm", "BatchStat", "Bidirectional", "Cache", "Carry",
+    "EMA", "PARTITION_NAME", "RNN", "All", "Any", "Average", "BatchNorm", "BatchStat", "Bidirectional", "Cache", "Carry",
     "Conv", "ConvTranspose", "Dict", "DiffState", "Dropout", "Einsum", "Embed", "Everything", "FrozenError", "GRUCell",
     "GraphDef", "GroupNorm", "InstanceNorm", "Intermediate", "LSTMCell", "LayerNorm", "Linear", "LinearGeneral", "List",
-    "LoRA", "LoRALinear", "LoRAParam", "Metric", "ModelAndOptimizer", "Module", "MultiHeadAttention", "MultiMetric",
-    "Not", "Nothing", "Object", "OfType", "OptArray", "OptState", "OptVariable", "OptimizedLSTMCell", "Optimizer",
-    "PReLU", "Param", "PathContains", "Perturbation", "Pytree", "RMSNorm", "RNNCellBase", "RngCount", "RngKey",
-    "RngState", "RngStream", "Rngs", "Sequential", "SimpleCell", "SpectralNorm", "State", "StateAxes", "StateSharding",
-    "StructureError", "TraceError", "Variable", "VariableMetadata", "WeightNorm", "WithTag", "as_abstract", "avg_pool",
-    "cached_partial", "celu", "checkify", "clone", "combine_masks", "cond", "data", "dataclass", "dot_product_attention",
-    "elu", "eval_shape", "filter_state", "find_duplicates", "flatten", "fori_loop", "from_flat_state", "frozen", "gelu",
-    "glu", "grad", "graphdef", "hard_sigmoid", "hard_silu", "hard_swish", "hard_tanh", "identity", "initializers",
-    "is_data", "iter_children", "iter_graph", "iter_modules", "jit", "jvp", "leaky_relu", "log_sigmoid", "log_softmax",
-    "logsumexp", "make_attention_mask", "make_causal_mask", "make_jaxpr", "map_state", "max_pool", "merge",
-    "merge_state", "metrics", "min_pool", "one_hot", "pool", "pop", "recursive_map", "register_data_type",
-    "register_variable_name", "relu", "relu6", "remat", "replace_by_pure_dict", "restore_int_paths", "scan", "selu",
+    "LoRA", "LoRALinear", "LoRAParam", "LoadError", "LoadReport", "LoadWarning", "Metric", "ModelAndOptimizer", "Module",
+    "MultiHeadAttention", "MultiMetric", "Not", "Nothing", "Object", "OfType", "OptArray", "OptState", "OptVariable",
+    "OptimizedLSTMCell", "Optimizer", "PReLU", "Param", "PathContains", "Perturbation", "Pytree", "RMSNorm",
+    "RNNCellBase", "RngCount", "RngKey", "RngState", "RngStream", "Rngs", "Sequential", "SimpleCell", "SpectralNorm",
+    "State", "StateAxes", "StateSharding", "StructureError", "TraceError", "TrainState", "Variable", "VariableMetadata",
+    "WeightNorm", "WithTag", "as_abstract", "avg_pool", "cached_partial", "celu", "checkify", "clone", "combine_masks",
+    "cond", "data", "dataclass", "dot_product_attention", "elu", "eval_shape", "filter_state", "find_duplicates",
+    "flatten", "fori_loop", "from_bytes", "from_flat_state", "frozen", "gelu", "get_abstract_model",
+    "get_named_sharding", "get_partition_spec", "glu", "grad", "graphdef", "hard_sigmoid", "hard_silu", "hard_swish",
+    "hard_tanh", "identity", "initializers", "is_data", "iter_children", "iter_graph", "iter_modules", "jit", "jvp",
+    "leaky_relu", "load", "load_report", "load_safetensors", "log_sigmoid", "log_softmax", "logsumexp",
+    "make_attention_mask", "make_causal_mask", "make_jaxpr", "map_state", "max_pool", "merge", "merge_state", "metrics",
+    "min_pool", "one_hot", "pool", "pop", "recursive_map", "register_data_type", "register_variable_name", "relu",
+    "relu6", "remat", "replace_by_pure_dict", "restore_int_paths", "save", "save_safetensors", "scan", "selu",
     "shard_map", "sigmoid", "silu", "soft_sign", "softmax", "softplus", "split", "split_state", "standardize", "state",
-    "static", "swish", "switch", "tanh", "to_flat_state", "to_pure_dict", "unflatten", "update", "value_and_grad",
-    "variable_name_from_type", "variable_type_from_name", "variables", "view", "vjp", "vmap", "while_loop",
-    "with_attributes", "with_metadata",
+    "static", "struct", "swish", "switch", "tanh", "to_bytes", "to_flat_state", "to_pure_dict", "unflatten", "update",
+    "value_and_grad", "variable_name_from_type", "variable_type_from_name", "variables", "view", "vjp", "vmap",
+    "while_loop", "with_attributes", "with_metadata", "with_partitioning",
 ]  # fmt: skip

@@ -52,10 +52,7 @@ def checkpointer() -> ocp.StandardCheckpointer:
     """Return an Orbax checkpointer that logs nothing; close it after use."""
     import orbax.checkpoint as ocp  # 0.7 s
 
-    # Orbax logs to absl's logger, tracebacks of what it raises included; we raise that again.
-    logger = logging.getLogger("absl")
-    if _is_not_orbax not in logger.filters:
-        logger.addFilter(_is_not_orbax)
+    _quieten()
     return ocp.StandardCheckpointer()
 
 
@@ -69,19 +66,30 @@ def start_save(orbax: ocp.StandardCheckpointer, directory: Path, flat: Mapping[s
         orbax.save(directory, nest(stored))
 
 
-def restore(
-    orbax: ocp.StandardCheckpointer, directory: Path, like: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Return the arrays of ``directory`` on the devices of ``like``.
+def restore(directory: Path, like: Mapping[str, Any]) -> dict[str, Any]:
+    """Return arrays of ``directory`` on the devices of ``like``; what ``like`` leaves out is not read.
 
     Args:
-      like: all of what was saved: jax arrays or ``jax.ShapeDtypeStruct`` with shardings (without,
-        the first device is meant); where it has a numpy array, so has the result. Shapes and dtypes
-        must be those saved: Orbax would cast.
+      like: jax arrays or ``jax.ShapeDtypeStruct`` with shardings (without, the first device is meant); where it has a
+        numpy array, so has the result. Shapes and dtypes must be those saved: Orbax would cut and cast.
+
+    Raises what Orbax raises: ``OSError``, ``ValueError``, ``KeyError``.
     """
     targets = {path: _target(x) for path, x in like.items()}
     stored = without_empty(targets)
-    tree: Any = orbax.restore(directory, nest(stored)) if stored else {}
+    tree: Any = {}
+    if stored:
+        import orbax.checkpoint as ocp
+
+        _quieten()
+        item = nest(stored)
+        arguments = ocp.args.PyTreeRestore(
+            item=item,
+            restore_args=ocp.checkpoint_utils.construct_restore_args(item),
+            partial_restore=True,
+        )
+        with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as orbax:
+            tree = orbax.restore(directory, args=arguments)
     return {
         path: functools.reduce(lambda node, key: node[key], path.split("/"), tree)
         if path in stored
@@ -114,6 +122,13 @@ def _zeros(target: Any) -> Any:
     if isinstance(target, np.ndarray):
         return np.zeros_like(target)
     return jnp.zeros(target.shape, target.dtype, device=target.sharding)
+
+
+def _quieten() -> None:
+    """Orbax logs to absl's logger, tracebacks of what it raises included; we raise that again."""
+    logger = logging.getLogger("absl")
+    if _is_not_orbax not in logger.filters:
+        logger.addFilter(_is_not_orbax)
 
 
 def _is_not_orbax(record: logging.LogRecord) -> bool:

@@ -152,7 +152,7 @@ class Checkpoints(CheckpointDirectory):
                 f"checkpoint {checkpoint.path} does not fit: {'; '.join(differing[:3])}{more}"
             )
         try:
-            restored = orbax_arrays.restore(self._orbax, checkpoint.path / "state", wanted)
+            restored = orbax_arrays.restore(checkpoint.path / "state", wanted)
         except (OSError, ValueError, KeyError) as error:
             raise RunError(f"{checkpoint.path} cannot be restored: {first_line(error)}") from error
         return array_tree.fill(like, restored)

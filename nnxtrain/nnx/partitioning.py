@@ -1,0 +1,160 @@
+"""Shardings by annotation: a Variable's metadata say how its axes lie on a mesh.
+
+``out_sharding=("data", None)`` (also ``sharding_names`` or ``sharding``) names for each axis of the value the mesh axis
+that it is split over, or None, or several; ``sharding_rules=[("embed", "model")]`` turn names of the model into those of
+the mesh; ``mesh`` is the mesh, by default that of ``jax.set_mesh``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+from jax.sharding import AbstractMesh, Mesh, NamedSharding, PartitionSpec
+
+from nnxtrain.nnx.functional import split
+from nnxtrain.nnx.graph import walk
+from nnxtrain.nnx.metadata import VariableMetadata
+from nnxtrain.nnx.transforms.abstract import eval_shape
+from nnxtrain.nnx.variables import Variable
+
+ANNOTATIONS = ("out_sharding", "sharding_names", "sharding")
+
+
+def with_partitioning(
+    initializer: Callable[..., Any],
+    sharding: Any,
+    mesh: Mesh | AbstractMesh | None = None,
+    **metadata: Any,
+) -> Callable[..., VariableMetadata]:
+    """Let what ``initializer`` makes carry a sharding, and have it, where there is a mesh.
+
+    Args:
+      sharding: for each axis the name of a mesh axis, None, or a tuple of names; or a ``PartitionSpec``.
+      mesh: by default that of ``jax.set_mesh`` at the time; without one the value stays where it is.
+      **metadata: more metadata of the Variable, such as ``sharding_rules``.
+
+    >>> import jax
+    >>> from nnxtrain import nnx
+    >>> init = nnx.with_partitioning(nnx.initializers.lecun_normal(), (None, "model"))
+    >>> with jax.set_mesh(jax.make_mesh((1,), ("model",))):
+    ...     layer = nnx.Linear(2, 4, kernel_init=init, rngs=nnx.Rngs(0))
+    >>> layer.kernel.out_sharding, layer.kernel.value.sharding.spec
+    ((None, 'model'), P(None, 'model'))
+    """
+    held = {"out_sharding": sharding, **({} if mesh is None else {"mesh": mesh}), **metadata}
+
+    def wrapped(*args: Any, **kwargs: Any) -> VariableMetadata:
+        return VariableMetadata(
+            shard_value(initializer(*args, **kwargs), held), metadata=dict(held)
+        )
+
+    return wrapped
+
+
+def shard_value(value: Any, metadata: Mapping[str, Any]) -> Any:
+    """Return ``value`` as its Variable's metadata would have it on the mesh; without a mesh, or annotation, as it is.
+
+    Inside a compiled function it is a sharding constraint.
+    """
+    spec = _annotated_spec(metadata)
+    mesh = metadata.get("mesh") or jax.sharding.get_abstract_mesh()
+    if spec is None or mesh.empty:
+        return value
+    sharding = NamedSharding(mesh, spec)
+    if mesh.are_all_axes_explicit:
+        return jax.sharding.reshard(value, sharding)
+    return jax.lax.with_sharding_constraint(value, sharding)
+
+
+def get_partition_spec(tree: Any) -> Any:
+    """Replace each Variable's value by its ``PartitionSpec``: ``PartitionSpec()`` where no annotation says another.
+
+    >>> import jax.numpy as jnp
+    >>> from nnxtrain import nnx
+    >>> state = nnx.State({"w": nnx.Param(jnp.ones((4, 2)), out_sharding=("data", None)), "b": nnx.Param(jnp.ones(2))})
+    >>> specs = nnx.get_partition_spec(state)
+    >>> specs.w.raw_value, specs.b.raw_value
+    (P('data', None), P())
+    """
+    return _map_leaves(tree, _spec)
+
+
+def get_named_sharding(tree: Any, mesh: Mesh | AbstractMesh) -> Any:
+    """Replace each Variable's value by its ``NamedSharding`` on ``mesh``, as :func:`get_partition_spec` says."""
+    return _map_leaves(tree, lambda metadata, value: _on(mesh, _spec(metadata, value)))
+
+
+def get_abstract_model(init_fn: Callable[[], Any], mesh: Mesh) -> tuple[Any, Any]:
+    """Return ``nnx.split`` of the model that ``init_fn()`` makes, abstract: shapes and dtypes with shardings on ``mesh``.
+
+    >>> from nnxtrain import nnx
+    >>> mesh = jax.make_mesh((1,), ("model",))
+    >>> graphdef, state = nnx.get_abstract_model(lambda: nnx.Linear(2, 4, rngs=nnx.Rngs(0)), mesh)
+    >>> state.kernel.value.shape, state.kernel.value.sharding.spec
+    ((2, 4), P())
+    """
+    with jax.set_mesh(mesh):
+        graphdef, state = split(eval_shape(init_fn))
+
+    def abstract(metadata: Mapping[str, Any], value: Any) -> Any:
+        place = _on(mesh, _spec(metadata, value))
+        return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place), value)
+
+    return graphdef, _map_leaves(state, abstract)
+
+
+def with_annotated_shardings(node: Any) -> Any:
+    """Give the abstract values of annotated Variables their shardings on the mesh (in place); return the node."""
+    found = [v for v in jax.tree.leaves(node, is_leaf=_is_node) if _is_node(v)]
+    for leaf in walk(tuple(found)).leaves if found else ():
+        if isinstance(leaf, Variable) and isinstance(leaf.raw_value, jax.ShapeDtypeStruct):
+            value, spec = leaf.raw_value, _annotated_spec(leaf.get_metadata())
+            mesh = leaf.get_metadata("mesh", None) or jax.sharding.get_mesh()
+            if spec is not None and not mesh.empty:
+                place = NamedSharding(mesh, spec)
+                leaf.set_raw_value(jax.ShapeDtypeStruct(value.shape, value.dtype, sharding=place))
+    return node
+
+
+def _annotated_spec(metadata: Mapping[str, Any]) -> PartitionSpec | None:
+    sharding = next((metadata[name] for name in ANNOTATIONS if metadata.get(name)), None)
+    if sharding is None:
+        return None
+    if isinstance(sharding, NamedSharding):
+        sharding = sharding.spec
+    rules = dict(metadata.get("sharding_rules") or ())
+    return PartitionSpec(*[_renamed(axis, rules) for axis in sharding])
+
+
+def _renamed(axis: Any, rules: Mapping[str, Any]) -> Any:
+    if isinstance(axis, tuple):
+        return tuple(rules.get(name, name) for name in axis)
+    return rules.get(axis, axis)
+
+
+def _spec(metadata: Mapping[str, Any], value: Any) -> PartitionSpec | None:
+    spec = _annotated_spec(metadata)
+    return PartitionSpec() if spec is None and hasattr(value, "shape") else spec
+
+
+def _on(mesh: Mesh | AbstractMesh, spec: PartitionSpec | None) -> NamedSharding | None:
+    return None if spec is None else NamedSharding(mesh, spec)
+
+
+def _map_leaves(tree: Any, f: Callable[[Mapping[str, Any], Any], Any]) -> Any:
+    """Map Variables (by metadata and value) and arrays."""
+
+    def apply(leaf: Any) -> Any:
+        if isinstance(leaf, Variable):
+            return leaf.replace(f(leaf.get_metadata(), leaf.raw_value))
+        return f({}, leaf)
+
+    return jax.tree.map(apply, tree, is_leaf=lambda x: isinstance(x, Variable))
+
+
+def _is_node(value: Any) -> bool:
+    from nnxtrain.nnx.module import Object
+
+    return isinstance(value, Object | Variable)
