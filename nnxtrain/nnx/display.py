@@ -1,16 +1,48 @@
-"""How objects print."""
+"""How objects are shown: their ``repr``, and ``nnx.display`` for a terminal, a pipe or a notebook."""
 
 from __future__ import annotations
 
+import html
+import shutil
+import sys
 from typing import Any
 
-import jax
+from nnxtrain.nnx.inspection.layout import Line, collapsed, lay_out, plain
+from nnxtrain.nnx.inspection.outline import Entry, outline
 
-from nnxtrain.nnx.variables import Variable
+MAX_REPR_LINES = 150
+
+
+def display(*args: Any) -> None:
+    """Show modules, Variables, States, GraphDefs, optimizers or any pytrees.
+
+    Shown are types; the counts and bytes of each kind of Variable at each level; for an array its dtype, shape, sharding
+    (if it has one to speak of) and ``≈mean ±standard deviation [≥least, ≤greatest]`` with counts of zeros, NaNs and
+    infinities; static attributes. What is shared is shown once. Tracers and abstract values are shown without values.
+
+    In a notebook that is an interactive tree, if treescope is installed (``pip install 'nnxtrain[notebook]'``); on a
+    terminal text in colours, as wide as the window; into a pipe or file plain text (COLUMNS wide, if set, else 100).
+
+    >>> import jax.numpy as jnp
+    >>> from nnxtrain import nnx
+    >>> nnx.display({"scale": nnx.Param(jnp.array([1.0, 3.0])), "steps": jnp.array(7)})
+    dict( # Param: 2 (8 B), Array: 1 (4 B), Total: 3 (12 B)
+      scale=Param(float32[2] ≈2.0 ±1.0 [≥1.0, ≤3.0] nonzero:2),
+      steps=int32[] =7,
+    )
+    """
+    notebook = _notebook_display()
+    for value in args:
+        if notebook is not None:
+            _show_in_notebook(value, notebook)
+        else:
+            _show_on(sys.stdout, value)
 
 
 def format_object(obj: Any) -> str:
-    """Nested text of an object: attributes, with the counts and bytes of each kind of Variable.
+    """The ``repr`` of an object: nested attributes with the counts and bytes of each kind of Variable, and no values.
+
+    Equal neighbours in a list are shown once; a long text is cut (``nnx.display`` shows all).
 
     >>> from nnxtrain import nnx
     >>> print(nnx.Linear(2, 3, rngs=nnx.Rngs(0)))
@@ -22,65 +54,90 @@ def format_object(obj: Any) -> str:
       use_bias=True,
     )
     """
-    return _format(obj, "", set())
+    lines = lay_out(collapsed(_without_noise(outline(obj, values=False))), pack=False)
+    if len(lines) > MAX_REPR_LINES:
+        left = len(lines) - MAX_REPR_LINES
+        lines[MAX_REPR_LINES:] = [[(f"... and {left} more lines; nnx.display shows all", "note")]]
+    return plain(lines)
 
 
-_HIDDEN = (None,)
+def _without_noise(entry: Entry) -> Entry:
+    entry.children = [_without_noise(child) for child in entry.children if not child.noise]
+    return entry
 
 
-def _format(obj: Any, indent: str, above: set[int]) -> str:
-    name = type(obj).__name__
-    if id(obj) in above:
-        return f"{name}(...)"
-    lines = []
-    for key, value in obj._graph_items():
-        if isinstance(value, Variable):
-            text = f"{type(value).__name__}({_describe(value._value)})"
-        elif hasattr(value, "_graph_items"):
-            text = _format(value, indent + "  ", above | {id(obj)})
-        elif isinstance(value, jax.Array):
-            text = _describe(value)
-        elif isinstance(value, int | float | str | bool) or (
-            isinstance(value, tuple) and value and type(value[0]) is int
-        ):
-            text = repr(value)
-        else:
-            continue
-        lines.append(f"{indent}  {key}={text},\n")
-    return f"{name}({_summary(obj)}\n{''.join(lines)}{indent})" if lines else f"{name}()"
+def _show_on(stream: Any, value: Any) -> None:
+    """Write to a terminal in colours, to anything else as plain text."""
+    terminal = stream.isatty()
+    width = shutil.get_terminal_size(fallback=(100, 24)).columns
+    lines = lay_out(outline(value, values=True), width)
+    lines = [[(_encodable(text, stream), role) for text, role in line] for line in lines]
+    if not terminal:  # whatever FORCE_COLOR says: rich would colour a pipe
+        print(plain(lines), file=stream)
+        return
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(file=stream, highlight=False, width=width)
+    for line in lines:
+        text = Text.assemble(*[(text, _STYLES[role]) for text, role in line])
+        console.print(text, soft_wrap=True)
 
 
-def _describe(value: Any) -> str:
-    if hasattr(value, "shape") and hasattr(value, "dtype"):
-        return f"{value.dtype}[{','.join(map(str, value.shape))}]"
-    return type(value).__name__
+_STYLES = {"": "", "type": "bold cyan", "note": "dim", "value": "green", "static": "yellow"}
+_CSS = {
+    "": "", "type": "font-weight:600;color:#0b7285", "note": "opacity:.6", "value": "color:#2b8a3e",
+    "static": "color:#a66a00",
+}  # fmt: skip
+_ASCII = str.maketrans({"≈": "~", "±": "+-", "≥": ">=", "≤": "<=", "…": "..."})
 
 
-def _summary(obj: Any) -> str:
-    from nnxtrain.nnx.graph import walk
+def _encodable(text: str, stream: Any) -> str:
+    try:
+        text.encode(getattr(stream, "encoding", None) or "utf-8")
+    except UnicodeEncodeError:
+        return text.translate(_ASCII).encode("ascii", "replace").decode()
+    return text
 
-    totals: dict[str, tuple[int, int]] = {}
-    for leaf in walk(obj).leaves:
-        value = leaf._value
-        if isinstance(leaf, Variable) and hasattr(value, "size") and hasattr(value, "dtype"):
-            kind = "RngState" if type(leaf).__name__.startswith("Rng") else type(leaf).__name__
-            count, size = totals.get(kind, (0, 0))
-            totals[kind] = (count + value.size, size + value.size * value.dtype.itemsize)
-    return (
-        " # " + ", ".join(f"{k}: {n:,} ({format_bytes(b)})" for k, (n, b) in totals.items())
-        if totals
-        else ""
+
+def _notebook_display() -> Any:
+    """IPython's ``display`` where a notebook's kernel runs this, else None."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    if shell is None or not hasattr(shell, "kernel"):  # IPython in a terminal is a terminal
+        return None
+    from IPython.display import display as show
+
+    return show
+
+
+def _show_in_notebook(value: Any, show: Any) -> None:
+    try:
+        import treescope  # noqa: F401
+    except ImportError:
+        lines = lay_out(outline(value, values=True), 100)
+        note = "" if _Hint.given else f"<small>{_Hint.text}</small>"
+        _Hint.given = True
+        show({"text/html": _html(lines) + note, "text/plain": plain(lines)}, raw=True)
+        return
+    from nnxtrain.nnx.inspection.notebook import show_tree
+
+    show_tree(value)
+
+
+class _Hint:
+    """What is said once for a process."""
+
+    text = "For a tree that opens and closes: pip install 'nnxtrain[notebook]'"
+    given = False
+
+
+def _html(lines: list[Line]) -> str:
+    body = "\n".join(
+        "".join(
+            f'<span style="{_CSS[role]}">{html.escape(text)}</span>' if role else html.escape(text)
+            for text, role in line
+        )
+        for line in lines
     )
-
-
-def format_bytes(size: float) -> str:
-    """A byte count for people: "36 B", "1.2 MB".
-
-    >>> format_bytes(1234567)
-    '1.2 MB'
-    """
-    for unit in ("B", "KB", "MB", "GB"):
-        if size < 1000:
-            return f"{size:.1f} {unit}" if unit != "B" else f"{size} B"
-        size /= 1000
-    return f"{size:.1f} TB"
+    return f'<pre style="line-height:1.35">{body}</pre>'

@@ -1,0 +1,1 @@
+"""What ``nnx.display``, ``nnx.tabulate`` and ``nnx.explain_recompile`` are made of."""
