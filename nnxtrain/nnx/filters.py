@@ -6,7 +6,7 @@ Short forms: a Variable type, a string (a tag), ``...`` or True (everything), No
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 Path = tuple[Any, ...]
@@ -51,14 +51,16 @@ class OfType(_Filter):
 
 
 class WithTag(_Filter):
-    """Matches Variables whose ``tag`` metadata is the given one."""
+    """Matches Variables whose ``tag`` metadata is the given one, and objects (random streams) with such an attribute."""
 
     def __init__(self, tag: str):
         self.tag = tag
 
     def __call__(self, path: Path, value: Any) -> bool:
         metadata = getattr(value, "_metadata", None)
-        return metadata is not None and metadata.get("tag") == self.tag
+        if metadata is None:
+            metadata = getattr(value, "__dict__", {})
+        return isinstance(metadata, Mapping) and metadata.get("tag") == self.tag
 
 
 class PathContains(_Filter):
@@ -127,6 +129,10 @@ def to_predicate(filter: Any) -> Predicate:
     )
 
 
+def _takes_all(filter: Any) -> bool:
+    return filter is ... or filter is True
+
+
 def split_by(
     items: Sequence[tuple[Path, Any]], filters: Sequence[Any], *, exhaustive: bool
 ) -> list[list[tuple[Path, Any]]]:
@@ -135,8 +141,8 @@ def split_by(
     Raises:
       ValueError: ``...`` stands before another filter, or (if exhaustive) an item is matched by none.
     """
-    for early, filter in enumerate(filters[:-1]):
-        if filter is ... or filter is True:
+    for early, filter in enumerate(filters):
+        if _takes_all(filter) and not all(map(_takes_all, filters[early:])):
             raise ValueError(
                 f"`...` may only stand last, but it is filter {early + 1} of {len(filters)}"
             )

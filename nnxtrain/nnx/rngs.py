@@ -7,14 +7,29 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from functools import partial
-from typing import Any
+from functools import partial, wraps
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
 
+from nnxtrain.nnx.filters import to_predicate
 from nnxtrain.nnx.module import Object
 from nnxtrain.nnx.variables import RngCount, RngKey, Variable
+
+Shape = int | tuple[int, ...]
+
+_RANDOM = [
+    "bits", "uniform", "randint", "permutation", "choice", "normal", "multivariate_normal", "truncated_normal",
+    "bernoulli", "beta", "cauchy", "dirichlet", "exponential", "gamma", "loggamma", "poisson", "gumbel",
+    "categorical", "laplace", "logistic", "pareto", "t", "chisquare", "f", "rademacher", "maxwell",
+    "double_sided_maxwell", "weibull_min", "orthogonal", "generalized_normal", "ball", "rayleigh", "wald",
+    "geometric", "triangular", "lognormal", "binomial", "multinomial",
+]  # fmt: skip
+_INITIALIZERS = [
+    "delta_orthogonal", "glorot_normal", "glorot_uniform", "he_normal", "he_uniform", "kaiming_normal",
+    "kaiming_uniform", "lecun_normal", "lecun_uniform", "variance_scaling", "xavier_normal", "xavier_uniform",
+]  # fmt: skip
 
 
 class _Draws:
@@ -26,31 +41,35 @@ class _Draws:
     def __call__(self) -> Any:
         raise NotImplementedError
 
-    def __getattr__(self, name: str) -> Callable[..., Any]:
-        if name in _RANDOM:
-            function = getattr(jax.random, name)
-            return lambda *args, **kwargs: function(self(), *args, **kwargs)
-        if name in _INITIALIZERS:
-            make = getattr(jax.nn.initializers, name)
-            return lambda *args, **kwargs: partial(_initialize, make(*args, **kwargs), self)
-        raise AttributeError(f"{type(self).__name__} has no stream or random function {name!r}")
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any: ...
+
+
+def _drawing(function: Callable) -> Callable:
+    @wraps(function)  # so the signature is that of the function, with self in the place of its key
+    def draw(self: _Draws, *args: Any, **kwargs: Any) -> Any:
+        return function(self(), *args, **kwargs)
+
+    return draw
+
+
+def _initializing(make: Callable) -> Callable:
+    def initializer(self: _Draws, *args: Any, **kwargs: Any) -> Callable:
+        return partial(_initialize, make(*args, **kwargs), self)
+
+    initializer.__name__, initializer.__doc__ = make.__name__, make.__doc__
+    return initializer
 
 
 def _initialize(initializer: Any, stream: Any, *args: Any, **kwargs: Any) -> Any:
     return initializer(stream(), *args, **kwargs)
 
 
-_RANDOM = frozenset([
-    "bits", "uniform", "randint", "permutation", "choice", "normal", "multivariate_normal", "truncated_normal",
-    "bernoulli", "beta", "cauchy", "dirichlet", "exponential", "gamma", "loggamma", "poisson", "gumbel",
-    "categorical", "laplace", "logistic", "pareto", "t", "chisquare", "f", "rademacher", "maxwell",
-    "double_sided_maxwell", "weibull_min", "orthogonal", "generalized_normal", "ball", "rayleigh", "wald",
-    "geometric", "triangular", "lognormal", "binomial", "multinomial",
-])  # fmt: skip
-_INITIALIZERS = frozenset([
-    "delta_orthogonal", "glorot_normal", "glorot_uniform", "he_normal", "he_uniform", "kaiming_normal",
-    "kaiming_uniform", "lecun_normal", "lecun_uniform", "variance_scaling", "xavier_normal", "xavier_uniform",
-])  # fmt: skip
+for _name in _RANDOM:
+    setattr(_Draws, _name, _drawing(getattr(jax.random, _name)))
+for _name in _INITIALIZERS:
+    setattr(_Draws, _name, _initializing(getattr(jax.nn.initializers, _name)))
 
 
 class RngStream(Object, _Draws):
@@ -79,22 +98,31 @@ class RngStream(Object, _Draws):
         self.count.value = count + 1
         return jax.random.fold_in(self.key.value, count)
 
-    def fork(self, *, split: int | tuple[int, ...] | None = None) -> RngStream:
+    def fork(self, *, split: Shape | None = None) -> RngStream:
         """Return a stream of its own; with ``split`` a stream of that many keys (for vmap)."""
         key = self()
-        return RngStream(key if split is None else jax.random.split(key, split), tag=self.tag)
+        return type(self)(key if split is None else jax.random.split(key, split), tag=self.tag)
 
-    def split(self, k: int | tuple[int, ...]) -> RngStream:
+    def split(self, k: Shape) -> RngStream:
         """The same as ``fork(split=k)``."""
         return self.fork(split=k)
+
+    def broadcast(self, k: Shape) -> RngStream:
+        """Return a stream of its own whose one key stands there ``k`` times: mapped over, all get the same numbers."""
+        key = self()
+        shape = (k,) if isinstance(k, int) else tuple(k)
+        return type(self)(jnp.broadcast_to(key, shape + key.shape), tag=self.tag)
 
 
 class Rngs(Object, Mapping, _Draws):
     """Named random number streams: ``rngs.params()`` gives a key, ``rngs.dropout()`` one of another stream.
 
     Args:
-      default: the key or seed of the stream that stands in for every name that was not given.
-      **rngs: keys or seeds by name. Streams of equal seeds are made different by their names.
+      default: the key or seed of the stream that stands in for every name that was not given; or a mapping of all.
+      **rngs: keys or seeds by name; or streams, of which a fresh key is taken. Where two names have the same seed,
+        the later one's name is folded into its key.
+
+    No key comes twice from an Rngs, its streams, and what they fork, split and broadcast.
 
     >>> rngs = Rngs(0, dropout=1)
     >>> sorted(rngs), rngs.params.normal((2,)).shape
@@ -106,17 +134,11 @@ class Rngs(Object, Mapping, _Draws):
             rngs = {**default, **rngs}
         elif default is not None:
             rngs = {"default": default, **rngs}
-        given: list[Any] = []
-        for name, key in rngs.items():
-            if isinstance(key, RngStream):
-                key = key.key.value
-            key = key.value if isinstance(key, Variable) else key
-            repeated = any(_same_seed(key, other) for other in given)
-            given.append(key)
-            key = _as_key(key)
-            if repeated:  # one seed for two names must not give the same keys twice
-                key = jax.random.fold_in(key, zlib.crc32(name.encode()))
-            setattr(self, name, RngStream(key, tag=name))
+        keys: list[Any] = []
+        for name, given in rngs.items():
+            key = given() if isinstance(given, RngStream) else _as_key(given)
+            setattr(self, name, RngStream(_apart(key, keys, name), tag=name))
+            keys.append(key)
 
     def _stream(self, name: str) -> RngStream:
         streams = self.__dict__
@@ -132,8 +154,6 @@ class Rngs(Object, Mapping, _Draws):
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
             raise AttributeError(name)
-        if name in _RANDOM or name in _INITIALIZERS:
-            return getattr(self._stream("default"), name)
         return self._stream(name)
 
     def __getitem__(self, name: str) -> RngStream:
@@ -147,10 +167,10 @@ class Rngs(Object, Mapping, _Draws):
         return self._stream("default")()
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self.__dict__)
+        return (name for name, value in self.__dict__.items() if isinstance(value, RngStream))
 
     def __len__(self) -> int:
-        return len(self.__dict__)
+        return sum(1 for _ in self)
 
     def __contains__(self, name: object) -> bool:
         return name in self.__dict__
@@ -162,16 +182,39 @@ class Rngs(Object, Mapping, _Draws):
     __eq__ = object.__eq__
 
     def fork(self, *, split: Any = None) -> Rngs:
-        """Return Rngs with a stream of its own for each name; ``split``: a number, or numbers by name, as in RngStream."""
-        forked = Rngs()
-        for name, stream in self.items():
-            number = split.get(name) if isinstance(split, Mapping) else split
-            setattr(forked, name, stream.fork(split=number))
-        return forked
+        """Return Rngs with a stream of its own for each name.
+
+        Args:
+          split: how many keys each stream gets (for vmap): a number, a shape, or a mapping from filters (names, ``...``)
+            to them. None and what no filter takes: one.
+
+        >>> rngs = Rngs(params=0, dropout=1).fork(split={"params": 4, ...: None})
+        >>> rngs.params.key.shape, rngs.dropout.key.shape
+        ((4,), ())
+        """
+        return self._derive(split, RngStream.split)
 
     def split(self, k: Any) -> Rngs:
         """The same as ``fork(split=k)``."""
-        return self.fork(split=k)
+        return self._derive(k, RngStream.split)
+
+    def broadcast(self, k: Any) -> Rngs:
+        """Return Rngs of streams that each hold one key ``k`` times; ``k`` as the ``split`` of :meth:`fork`."""
+        return self._derive(k, RngStream.broadcast)
+
+    def _derive(self, rule: Any, derive: Callable[[RngStream, Any], RngStream]) -> Rngs:
+        derived = type(self)()
+        for name, stream in self.items():
+            number = choose(rule, (name,), stream)
+            setattr(derived, name, stream.fork() if number is None else derive(stream, number))
+        return derived
+
+
+def choose(rule: Any, path: tuple, stream: RngStream) -> Any:
+    """What a mapping from filters says about a stream (None if nothing); anything else holds for all streams."""
+    if not isinstance(rule, Mapping):
+        return rule
+    return next((v for filter, v in rule.items() if to_predicate(filter)(path, stream)), None)
 
 
 def _as_key(key: Any) -> Any:
@@ -188,10 +231,16 @@ def _as_key(key: Any) -> Any:
     raise TypeError(f"a random stream starts from an int seed or a jax.random key; it got {key!r}")
 
 
-def _same_seed(a: Any, b: Any) -> bool:
-    if a is b:
-        return True
-    if isinstance(a, jax.core.Tracer) or isinstance(b, jax.core.Tracer):
-        return False
-    key_a, key_b = jax.random.key_data(_as_key(a)), jax.random.key_data(_as_key(b))
-    return key_a.shape == key_b.shape and bool((key_a == key_b).all())
+def _apart(key: Any, others: list[Any], name: str) -> Any:
+    """The key; with the name folded in where it equals another (found at run time, if they are traced)."""
+    data = jax.random.key_data(key)
+    repeated: Any = False
+    for other in others:
+        if other.shape == key.shape and other.dtype == key.dtype:
+            repeated |= (jax.random.key_data(other) == data).all()
+    if repeated is False:
+        return key
+    if not isinstance(repeated, jax.core.Tracer) and not repeated:
+        return key
+    fold = jnp.vectorize(lambda key: jax.random.fold_in(key, zlib.crc32(name.encode())))
+    return jnp.where(repeated, fold(key), key)
