@@ -7,8 +7,8 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.nn import initializers
 
+from nnxtrain.nnx import initializers
 from nnxtrain.nnx.layers.linear import Linear
 from nnxtrain.nnx.module import Module
 from nnxtrain.nnx.rngs import Rngs, RngStream

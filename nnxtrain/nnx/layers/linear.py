@@ -9,8 +9,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jax.nn import initializers
 
+from nnxtrain.nnx import initializers
 from nnxtrain.nnx.layers.arguments import given, make_param, value_of
 from nnxtrain.nnx.layers.dtypes import promote_dtype
 from nnxtrain.nnx.module import Module

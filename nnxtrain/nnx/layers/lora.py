@@ -7,8 +7,8 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.nn import initializers
 
+from nnxtrain.nnx import initializers
 from nnxtrain.nnx.layers.dtypes import promote_dtype
 from nnxtrain.nnx.layers.linear import NO_METADATA, Linear
 from nnxtrain.nnx.module import Module

@@ -7,8 +7,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jax.nn import initializers
 
+from nnxtrain.nnx import initializers
 from nnxtrain.nnx.layers.dtypes import canonicalize_dtype
 from nnxtrain.nnx.layers.reparametrize import find, l2_normalize, params_of, place, substituted
 from nnxtrain.nnx.module import Module

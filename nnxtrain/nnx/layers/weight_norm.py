@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 import jax.numpy as jnp
-from jax.nn import initializers
 
+from nnxtrain.nnx import initializers
 from nnxtrain.nnx.filters import PathContains, to_predicate
 from nnxtrain.nnx.layers.arguments import as_tuples
 from nnxtrain.nnx.layers.dtypes import promote_dtype

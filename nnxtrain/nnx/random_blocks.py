@@ -1,0 +1,181 @@
+"""Random arrays of any shape from one compiled program.
+
+JAX compiles a sampler for each shape, which makes up most of the time it takes to build a model. But a threefry key
+gives element i of an array bits that depend on the key and i alone (``jax_threefry_partitionable``). So one program of
+a fixed size, to which the place of its first element is an argument, draws an array of any shape piece by piece.
+
+The place travels inside the key: :data:`PLACED` is threefry with counters that start there, and the samplers of
+``jax.random`` draw from it unchanged. The numbers are those of ``jax.random``, bit for bit.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jax.extend.random import define_prng_impl
+
+from nnxtrain.nnx import trace
+
+BLOCK = 2**13  # elements that are drawn at a time: they stay in a core's cache
+ROW = (
+    2**17
+)  # elements that a call of the program returns; a call draws only the blocks that are needed
+IN_FLIGHT = 4  # rows that are computed while the one before is copied
+
+_SAMPLERS: dict[str, Callable[..., jax.Array]] = {
+    "uniform": lambda key, dtype, low, high: jax.random.uniform(key, (BLOCK,), dtype, low, high),
+    "normal": lambda key, dtype, low, high: jax.random.normal(key, (BLOCK,), dtype),
+    "truncated_normal": lambda key, dtype, low, high: jax.random.truncated_normal(
+        key, low, high, (BLOCK,), dtype
+    ),
+}
+_ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
+
+
+def _threefry2x32(
+    key: tuple[jax.Array, jax.Array], x0: jax.Array, x1: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """Threefry-2x32 with 20 rounds (Salmon et al. 2011, https://doi.org/10.1145/2063384.2063405), on uint32.
+
+    JAX's own is a loop over its rounds on a CPU; unrolled, XLA makes one pass with the sampler that takes the bits.
+    """
+    keys = (*key, key[0] ^ key[1] ^ np.uint32(0x1BD11BDA))
+    x0, x1 = x0 + keys[0], x1 + keys[1]
+    for i in range(5):
+        for rotation in _ROTATIONS[i % 2]:
+            x0 = x0 + x1
+            x1 = x0 ^ ((x1 << np.uint32(rotation)) | (x1 >> np.uint32(32 - rotation)))
+        x0, x1 = x0 + keys[(i + 1) % 3], x1 + keys[(i + 2) % 3] + np.uint32(i + 1)
+    return x0, x1
+
+
+def _placed_bits(key: jax.Array, width: int, shape: tuple[int, ...]) -> jax.Array:
+    """The bits of the elements that start at a place. ``key`` is uint32[4]: the threefry key, the place's halves."""
+    low = (
+        lax.iota(np.uint32, math.prod(shape)) + key[3]
+    )  # a block never crosses a multiple of 2**32
+    b0, b1 = _threefry2x32((key[0], key[1]), jnp.broadcast_to(key[2], low.shape), low)
+    if width == 64:
+        bits = (b0.astype(np.uint64) << np.uint64(32)) | b1.astype(np.uint64)
+    else:
+        bits = (b0 ^ b1).astype(f"uint{width}")
+    return bits.reshape(shape)
+
+
+def _unused(*args: Any) -> Any:
+    raise NotImplementedError("a placed key is neither seeded, split nor folded into")
+
+
+PLACED = define_prng_impl(
+    key_shape=(4,),
+    seed=_unused,
+    split=_unused,
+    fold_in=_unused,
+    random_bits=_placed_bits,
+    name="placed_threefry2x32",
+    tag="placed_fry",
+)
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _row(sampler: str, dtype: Any, key: Any, num_blocks: Any, low: Any, high: Any) -> jax.Array:
+    """Draw ``num_blocks`` blocks from the key's place on; the rest of the row is zero."""
+
+    def draw(i: jax.Array, row: jax.Array) -> jax.Array:
+        start = i * BLOCK
+        placed = jax.random.wrap_key_data(key.at[3].add(start.astype(np.uint32)), impl=PLACED)
+        block = _SAMPLERS[sampler](placed, dtype, low, high)
+        return lax.dynamic_update_slice(row, block, (start,))
+
+    return lax.fori_loop(0, num_blocks, draw, jnp.zeros(ROW, dtype))
+
+
+def sample(
+    sampler: str,
+    key: Any,
+    shape: tuple[int, ...],
+    dtype: np.dtype,
+    *,
+    low: float = 0.0,
+    high: float = 1.0,
+    scale: Any = 1.0,
+) -> jax.Array:
+    """``scale * jax.random.<sampler>(key, shape, dtype)`` for a key that :func:`fits`.
+
+    Args:
+      sampler: "uniform" (in [low, high)), "normal" or "truncated_normal" (in (low, high)).
+      key: a typed or raw threefry key.
+      dtype: float16, bfloat16, float32 or float64.
+      scale: taken as a number of ``dtype``.
+
+    Returns:
+      an uncommitted array on the default device.
+    """
+    data = np.asarray(key if key.dtype == np.uint32 else jax.random.key_data(key))
+    scale = np.asarray(scale, dtype)
+    size = math.prod(shape)
+    host = np.empty(size, dtype)
+    rows: deque[tuple[int, jax.Array]] = deque()
+
+    def collect() -> None:
+        start, row = rows.popleft()
+        stop = min(start + ROW, size)
+        # Scaled here, as XLA would merge the factor with the sampler's own, and round differently than JAX.
+        np.multiply(np.asarray(row)[: stop - start], scale, out=host[start:stop])
+
+    for start in range(0, size, ROW):
+        placed = np.array([*data, start >> 32, start & 0xFFFFFFFF], np.uint32)
+        num_blocks = min(-(-(size - start) // BLOCK), ROW // BLOCK)
+        rows.append((start, _row(sampler, dtype, placed, np.int32(num_blocks), low, high)))
+        if len(rows) > IN_FLIGHT:
+            collect()
+    while rows:
+        collect()
+    return jnp.asarray(host.reshape(shape))
+
+
+_DTYPES = frozenset(map(jnp.dtype, ("float16", "bfloat16", "float32", "float64")))
+
+
+def fits(key: Any, dtype: Any) -> bool:
+    """Whether :func:`sample` can stand in for ``jax.random``: an eager call, a threefry key, a usual dtype."""
+    return (
+        is_eager()
+        and isinstance(key, jax.Array)
+        and not key.committed
+        and jax.config.jax_threefry_partitionable
+        and _is_threefry(key)
+        and is_available(dtype)
+        and jnp.dtype(dtype) in _DTYPES
+    )
+
+
+def is_available(dtype: Any) -> bool:
+    """Whether this is a plain dtype that JAX keeps as it is (without x64, not one of 64 bits)."""
+    if jnp.issubdtype(dtype, jax.dtypes.extended):
+        return False
+    return jax.dtypes.canonicalize_dtype(dtype) == jnp.dtype(dtype)
+
+
+def is_eager() -> bool:
+    """Whether arrays can be made on the host: outside of every trace, and no mesh asks for their sharding."""
+    return (
+        trace.current_trace() is trace.EAGER
+        and not jax.config.jax_disable_jit
+        and jax.sharding.get_abstract_mesh().empty
+    )
+
+
+def _is_threefry(key: jax.Array) -> bool:
+    if jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
+        return key.shape == () and jax.random.key_impl(key) == "threefry2x32"
+    raw = key.shape == (2,) and key.dtype == np.uint32
+    return raw and jax.config.jax_default_prng_impl == "threefry2x32"
