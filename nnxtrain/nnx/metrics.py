@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -89,7 +90,7 @@ class Accuracy(Average):
 
     Args:
       threshold: None for several classes (``logits`` float[..., classes], ``labels`` int[...]); a number for two
-        (``logits`` float[...], a value above it means class 1).
+        (``logits`` float[...], from this value on they mean class 1).
 
     >>> accuracy = Accuracy(); accuracy.update(logits=jnp.eye(3), labels=jnp.array([0, 1, 1]))
     >>> round(float(accuracy.compute()), 4)
@@ -107,17 +108,19 @@ class Accuracy(Average):
                 f"Accuracy takes integer labels and logits with {expected} axes; it got labels {labels.dtype}"
                 f"{list(labels.shape)} and logits {list(logits.shape)}"
             )
-        predicted = logits.argmax(-1) if self.threshold is None else logits > self.threshold
-        super().update(accuracy=predicted == labels, mask=mask)
+        if self.threshold is None:
+            right = logits.argmax(-1) == labels
+        else:
+            right = (logits >= self.threshold) == (labels > 0)
+        super().update(accuracy=right, mask=mask)
 
 
-class Statistics(tuple):
-    """(mean, standard_error_of_mean, standard_deviation) of a :class:`Welford`."""
+class Statistics(NamedTuple):
+    """What a :class:`Welford` computes, each float32[]."""
 
-    __slots__ = ()
-    mean = property(lambda self: self[0])
-    standard_error_of_mean = property(lambda self: self[1])
-    standard_deviation = property(lambda self: self[2])
+    mean: jax.Array
+    standard_error_of_mean: jax.Array
+    standard_deviation: jax.Array
 
 
 class Welford(Metric):
@@ -158,11 +161,19 @@ class Welford(Metric):
     def compute(self) -> Statistics:
         deviation = jnp.sqrt(self.m2.value / self.count.value)
         mean = jnp.where(self.count.value > 0, self.mean.value, jnp.nan)
-        return Statistics((mean, deviation / jnp.sqrt(self.count.value), deviation))
+        return Statistics(mean, deviation / jnp.sqrt(self.count.value), deviation)
 
 
 class MultiMetric(Metric):
-    """Several metrics under one roof: ``MultiMetric(loss=Average("loss"), accuracy=Accuracy())``."""
+    """Several metrics under one roof: ``MultiMetric(loss=Average("loss"), accuracy=Accuracy())``.
+
+    ``update`` hands its keywords to all of them. ``mask`` is one for all, or a dict of masks by the metrics' names.
+
+    >>> metrics = MultiMetric(loss=Average("loss"), length=Average("length"))
+    >>> metrics.update(loss=jnp.array([1.0, 3.0]), length=jnp.array([4, 6]), mask={"loss": jnp.array([True, False])})
+    >>> {name: float(value) for name, value in metrics.compute().items()}
+    {'loss': 1.0, 'length': 5.0}
+    """
 
     def __init__(self, **metrics: Metric):
         for name, metric in metrics.items():
@@ -179,9 +190,16 @@ class MultiMetric(Metric):
         for metric in self._metrics().values():
             metric.reset()
 
-    def update(self, **updates: Any) -> None:
-        for metric in self._metrics().values():
-            metric.update(**updates)
+    def update(self, *, mask: Any = None, **updates: Any) -> None:
+        metrics = self._metrics()
+        masks = mask if isinstance(mask, Mapping) else dict.fromkeys(metrics, mask)
+        if unknown := masks.keys() - metrics.keys():
+            raise ValueError(
+                f"there is a mask for {min(unknown)!r}, and no such metric (there are: {', '.join(metrics)})"
+            )
+        for name, metric in metrics.items():
+            given = masks.get(name)
+            metric.update(**updates, **({} if given is None else {"mask": given}))
 
     def compute(self) -> dict[str, Any]:
         return {name: metric.compute() for name, metric in self._metrics().items()}

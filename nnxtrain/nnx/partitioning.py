@@ -1,25 +1,21 @@
-"""Shardings by annotation: a Variable's metadata say how its axes lie on a mesh.
-
-``out_sharding=("data", None)`` (also ``sharding_names`` or ``sharding``) names for each axis of the value the mesh axis
-that it is split over, or None, or several; ``sharding_rules=[("embed", "model")]`` turn names of the model into those of
-the mesh; ``mesh`` is the mesh, by default that of ``jax.set_mesh``.
-"""
+"""Shardings by annotation (:mod:`nnxtrain.nnx.annotated_sharding`): to make annotated values, and to read annotations."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import jax
 from jax.sharding import AbstractMesh, Mesh, NamedSharding, PartitionSpec
 
+from nnxtrain.nnx.annotated_sharding import annotated_spec, shard_value
 from nnxtrain.nnx.functional import split
 from nnxtrain.nnx.graph import walk
 from nnxtrain.nnx.metadata import VariableMetadata
+from nnxtrain.nnx.module import Object
 from nnxtrain.nnx.transforms.abstract import eval_shape
 from nnxtrain.nnx.variables import Variable
-
-ANNOTATIONS = ("out_sharding", "sharding_names", "sharding")
 
 
 def with_partitioning(
@@ -43,29 +39,15 @@ def with_partitioning(
     >>> layer.kernel.out_sharding, layer.kernel.value.sharding.spec
     ((None, 'model'), P(None, 'model'))
     """
-    held = {"out_sharding": sharding, **({} if mesh is None else {"mesh": mesh}), **metadata}
-
-    def wrapped(*args: Any, **kwargs: Any) -> VariableMetadata:
-        return VariableMetadata(
-            shard_value(initializer(*args, **kwargs), held), metadata=dict(held)
-        )
-
-    return wrapped
+    given = {} if mesh is None else {"mesh": mesh}
+    return partial(_sharded, initializer, {"out_sharding": sharding, **given, **metadata})
 
 
-def shard_value(value: Any, metadata: Mapping[str, Any]) -> Any:
-    """Return ``value`` as its Variable's metadata would have it on the mesh; without a mesh, or annotation, as it is.
-
-    Inside a compiled function it is a sharding constraint.
-    """
-    spec = _annotated_spec(metadata)
-    mesh = metadata.get("mesh") or jax.sharding.get_abstract_mesh()
-    if spec is None or mesh.empty:
-        return value
-    sharding = NamedSharding(mesh, spec)
-    if mesh.are_all_axes_explicit:
-        return jax.sharding.reshard(value, sharding)
-    return jax.lax.with_sharding_constraint(value, sharding)
+def _sharded(
+    initializer: Callable[..., Any], metadata: dict[str, Any], /, *args: Any, **kwargs: Any
+) -> VariableMetadata:
+    value = initializer(*args, **kwargs)
+    return VariableMetadata(shard_value(value, metadata), metadata=metadata)
 
 
 def get_partition_spec(tree: Any) -> Any:
@@ -110,7 +92,7 @@ def with_annotated_shardings(node: Any) -> Any:
     found = [v for v in jax.tree.leaves(node, is_leaf=_is_node) if _is_node(v)]
     for leaf in walk(tuple(found)).leaves if found else ():
         if isinstance(leaf, Variable) and isinstance(leaf.raw_value, jax.ShapeDtypeStruct):
-            value, spec = leaf.raw_value, _annotated_spec(leaf.get_metadata())
+            value, spec = leaf.raw_value, annotated_spec(leaf.get_metadata())
             mesh = leaf.get_metadata("mesh", None) or jax.sharding.get_mesh()
             if spec is not None and not mesh.empty:
                 place = NamedSharding(mesh, spec)
@@ -118,24 +100,8 @@ def with_annotated_shardings(node: Any) -> Any:
     return node
 
 
-def _annotated_spec(metadata: Mapping[str, Any]) -> PartitionSpec | None:
-    sharding = next((metadata[name] for name in ANNOTATIONS if metadata.get(name)), None)
-    if sharding is None:
-        return None
-    if isinstance(sharding, NamedSharding):
-        sharding = sharding.spec
-    rules = dict(metadata.get("sharding_rules") or ())
-    return PartitionSpec(*[_renamed(axis, rules) for axis in sharding])
-
-
-def _renamed(axis: Any, rules: Mapping[str, Any]) -> Any:
-    if isinstance(axis, tuple):
-        return tuple(rules.get(name, name) for name in axis)
-    return rules.get(axis, axis)
-
-
 def _spec(metadata: Mapping[str, Any], value: Any) -> PartitionSpec | None:
-    spec = _annotated_spec(metadata)
+    spec = annotated_spec(metadata)
     return PartitionSpec() if spec is None and hasattr(value, "shape") else spec
 
 
@@ -155,6 +121,4 @@ def _map_leaves(tree: Any, f: Callable[[Mapping[str, Any], Any], Any]) -> Any:
 
 
 def _is_node(value: Any) -> bool:
-    from nnxtrain.nnx.module import Object
-
     return isinstance(value, Object | Variable)

@@ -62,7 +62,7 @@ def to_bytes(target: Any) -> bytes:
         header.append(
             {**entry, "shape": list(spec.shape), "data": [array.dtype.name, *array.shape]}
         )
-        content = memoryview(array.reshape(-1).view(np.uint8))
+        content = memoryview(array.reshape(-1).view(np.uint8).data)
         for start in range(0, len(content), CHUNK):
             chunk = content[start : start + CHUNK]
             pieces += [b"\xc6" + struct.pack(">I", len(chunk)), chunk]  # a msgpack bin 32
@@ -93,10 +93,9 @@ def from_bytes(target: Any, data: bytes) -> Any:
 kernel is float32[2,3] and should be float32[2,4], bias is float32[3] and should be float32[4]
     """
     leaves = Leaves(target)
-    wanted = {path: spec_of(".".join(path), v) for path, v in zip(leaves.paths, leaves.values)}
     data = bytes(data) if not isinstance(data, bytes) else data
-    specs, values = _read(data) if data.startswith(MAGIC) else _read_flax(data)
-    report, source = match(specs, wanted)
+    specs, values = _read(data) if MAGIC.startswith(data[: len(MAGIC)]) else _read_flax(data)
+    report, source = match(specs, leaves.specs())
     if not report.complete:
         raise LoadError(f"the bytes do not fit the target: {report}", report)
     return leaves.rebuild(

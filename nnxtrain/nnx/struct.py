@@ -80,7 +80,7 @@ def _register(cls: type, data: tuple[str, ...], static: tuple[str, ...]) -> None
         return [(key, getattr(obj, key.name)) for key in keys], statics(obj)
 
     def unflatten(statics: tuple[Static, ...], children: Iterable[Any]) -> Any:
-        obj = object.__new__(
+        obj: Any = object.__new__(
             cls
         )  # not through __init__: JAX fills trees with what no __post_init__ expects
         for name, value in zip(data, children):

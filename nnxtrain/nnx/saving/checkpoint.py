@@ -134,7 +134,7 @@ def load(
     source, entries = _open(directory, contents=True)
     instance, is_new = _instance(target)
     leaves = Leaves(instance)
-    report, found = match(_specs(entries), _wanted(leaves), rename)
+    report, found = match(_specs(entries), leaves.specs(), rename)
     if not report.complete:
         if strict:
             raise LoadError(f"{directory} does not fit the target: {report}", report)
@@ -159,7 +159,7 @@ def load_report(
       LoadError: it is no save, or incomplete.
     """
     _, entries = _open(_absolute(path), contents=False)
-    return match(_specs(entries), _wanted(Leaves(_instance(target)[0])), rename)[0]
+    return match(_specs(entries), Leaves(_instance(target)[0]).specs(), rename)[0]
 
 
 def _absolute(path: str | os.PathLike[str]) -> FilePath:
@@ -241,10 +241,6 @@ def _specs(entries: Mapping[str, Any]) -> dict[Path, Spec]:
         tuple(e["path"]): Spec(e["dtype"], tuple(e["shape"]) if "shape" in e else None)
         for e in entries.values()
     }
-
-
-def _wanted(leaves: Leaves) -> dict[Path, Spec]:
-    return {path: spec_of(".".join(path), v) for path, v in zip(leaves.paths, leaves.values)}
 
 
 def _instance(target: Any) -> tuple[Any, bool]:

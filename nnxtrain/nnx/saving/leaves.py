@@ -18,6 +18,7 @@ from nnxtrain.nnx.errors import FrozenError
 from nnxtrain.nnx.graph import ArraySlot, FixedArray, Structure, _path_key, walk
 from nnxtrain.nnx.graphdef import PytreeDef
 from nnxtrain.nnx.module import Object
+from nnxtrain.nnx.saving.values import Spec, spec_of
 from nnxtrain.nnx.variables import Variable
 
 Path = tuple[str, ...]
@@ -102,6 +103,12 @@ class Leaves:
                         other = (*way, *first[len(nodes[ref]) :])
                         aliases[_name(prefixes, other)] = _name(prefixes, first)
         return aliases
+
+    def specs(self) -> dict[Path, Spec]:
+        """The kind of each value, by path. Raises a TypeError for what no format can hold."""
+        return {
+            path: spec_of(".".join(path), value) for path, value in zip(self.paths, self.values)
+        }
 
     def rebuild(self, values: Sequence[Any]) -> Any:
         """Return a new target with these values, in the order of ``paths``. The old one stays as it is."""

@@ -131,11 +131,7 @@ def load_safetensors(
     specs, values, aliases = _read(file)
     leaves = Leaves(target)
     chosen = _chosen(leaves, target, filters)
-    wanted = {
-        _split(keys): spec_of(".".join(keys), value)
-        for keys, value in zip(leaves.paths, leaves.values)
-        if keys in chosen
-    }
+    wanted = {_split(keys): spec for keys, spec in leaves.specs().items() if keys in chosen}
     report, found = match(specs, wanted, rename, optional=aliases)
     if not report.complete:
         if strict:
