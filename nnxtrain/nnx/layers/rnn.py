@@ -134,7 +134,7 @@ class RNN(Module):
         if seq_lengths is None or not return_carry:
             carry, outputs = self._loop(advance)(self.cell, initial_carry, x)
         else:
-            steps = jnp.arange(x.shape[0]).reshape(-1, *(1,) * num_batch)
+            steps = jnp.arange(inputs.shape[time_axis]).reshape(-1, *(1,) * num_batch)
             loop = self._loop(_until_end(advance))
             state = (initial_carry, initial_carry)
             (_, carry), outputs = loop(self.cell, state, (x, steps < seq_lengths))
