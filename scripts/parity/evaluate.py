@@ -21,7 +21,12 @@ Values = dict[str, np.ndarray]
 def variables(lib: Any, layer: Any) -> Values:
     """All values of a layer by path, random streams left out."""
     state = lib.state(layer, lib.Not(lib.RngState))
-    return {".".join(map(str, path)): np.asarray(v[...]) for path, v in lib.to_flat_state(state)}
+    return {name_of(path): np.asarray(leaf[...]) for path, leaf in lib.to_flat_state(state)}
+
+
+def name_of(path: tuple[Any, ...]) -> str:
+    """A path with dots. (Some of Flax's have tuples in them.)"""
+    return ".".join(name_of(part) if isinstance(part, tuple) else str(part) for part in path)
 
 
 def question(lib: Any, case: Case) -> Values:
@@ -87,9 +92,10 @@ def outputs_of(lib: Any, case: Case, split: tuple[Any, Any], values: dict[str, A
     """Call the layer with the case's weights; its outputs in order."""
     graphdef, state = split
 
-    def weight(path: tuple[Any, ...], variable: Any) -> Any:
-        name = "param." + ".".join(map(str, path))
-        return variable.replace(jnp.asarray(values[name]) if name in values else variable[...])
+    def weight(path: tuple[Any, ...], leaf: Any) -> Any:
+        name = "param." + name_of(path)
+        value = jnp.asarray(values[name]) if name in values else leaf[...]
+        return leaf.replace(value) if isinstance(leaf, lib.Variable) else value
 
     layer = lib.merge(graphdef, lib.map_state(weight, state))
     inputs = [jnp.asarray(values[f"in.{i}"]) for i in range(len(case.inputs))]

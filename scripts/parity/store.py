@@ -1,11 +1,14 @@
-"""The files: one compressed npz for each family, under ``tests/nnx/layers/parity``.
+"""The files: one npz for each family, under ``tests/nnx/layers/parity``.
 
-A key is "CASE/LIBRARY/NAME", LIBRARY being "case" (what all share), "flax" or "torch". NumPy's format knows no bfloat16:
-its bits are kept as uint16 under NAME + ":bfloat16".
+All arrays of a family lie in one run of bytes, with an index beside it: as entries of the npz, their headers would weigh
+ten times as much as they do. The index has rows [case, library, name, dtype, shape]; the library is "case" for what all
+share, else "flax" or "torch".
 """
 
 from __future__ import annotations
 
+import json
+import math
 from pathlib import Path
 
 import ml_dtypes
@@ -14,22 +17,24 @@ import numpy as np
 from scripts.parity.evaluate import Values
 
 FOLDER = Path(__file__).parents[2] / "tests/nnx/layers/parity"
-BFLOAT16 = ":bfloat16"
 
 Stored = dict[str, dict[str, Values]]  # by case, by library
 
 
 def save(family: str, stored: Stored) -> Path:
-    flat = {}
+    index, data = [], []
     for case, libraries in stored.items():
         for library, values in libraries.items():
             for name, value in values.items():
-                if value.dtype == ml_dtypes.bfloat16:
-                    name, value = name + BFLOAT16, value.view(np.uint16)
-                flat[f"{case}/{library}/{name}"] = value
+                index.append([case, library, name, value.dtype.name, value.shape])
+                data.append(value.tobytes())
     path = FOLDER / f"{family}.npz"
     path.parent.mkdir(parents=True, exist_ok=True)
-    np.savez_compressed(path, allow_pickle=False, **flat)
+    np.savez_compressed(
+        path,
+        index=np.frombuffer(json.dumps(index).encode(), np.uint8),
+        data=np.frombuffer(b"".join(data), np.uint8),
+    )
     return path
 
 
@@ -40,9 +45,11 @@ def load(family: str) -> Stored:
     if not path.exists():
         return stored
     with np.load(path) as file:
-        for key, value in file.items():
-            case, library, name = key.split("/")
-            if name.endswith(BFLOAT16):
-                name, value = name.removesuffix(BFLOAT16), value.view(ml_dtypes.bfloat16)
-            stored.setdefault(case, {}).setdefault(library, {})[name] = value
+        index, data = json.loads(file["index"].tobytes()), file["data"].tobytes()
+    offset = 0
+    for case, library, name, dtype_name, shape in index:
+        dtype = np.dtype(ml_dtypes.bfloat16 if dtype_name == "bfloat16" else dtype_name)
+        value = np.frombuffer(data, dtype, math.prod(shape), offset).reshape(shape)
+        stored.setdefault(case, {}).setdefault(library, {})[name] = value
+        offset += value.nbytes
     return stored

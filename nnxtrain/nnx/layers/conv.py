@@ -109,7 +109,11 @@ class Conv(Module):
         dimensions = len(self.kernel_size)
         x, batch = one_batch_axis(inputs, dimensions, self.in_features, "Conv")
         dilation = per_axis(self.kernel_dilation, dimensions, "Conv.kernel_dilation")
+        strides = per_axis(self.strides, dimensions, "Conv.strides")
+        spread = per_axis(self.input_dilation, dimensions, "Conv.input_dilation")
         x, padding = pad(x, self.padding, self.kernel_size, dilation)
+        if isinstance(padding, str) and any(n != 1 for n in spread):  # which lax refuses
+            padding = pads_of_spread(x, padding, self.kernel_size, strides, spread, dilation)
         kernel = masked(self.kernel.value, self.mask, "Conv")
         x, kernel, bias = self.promote_dtype((x, kernel, value_of(self.bias)), dtype=self.dtype)
         options = given(
@@ -118,9 +122,9 @@ class Conv(Module):
         y = self.conv_general_dilated(
             x,
             kernel,
-            per_axis(self.strides, dimensions, "Conv.strides"),
+            strides,
             padding,
-            lhs_dilation=per_axis(self.input_dilation, dimensions, "Conv.input_dilation"),
+            lhs_dilation=spread,
             rhs_dilation=dilation,
             dimension_numbers=channels_last(dimensions),
             feature_group_count=self.feature_group_count,
@@ -152,3 +156,17 @@ def pad(
             "or (low, high) pairs"
         )
     return x, padding
+
+
+def pads_of_spread(
+    x: jax.Array,
+    padding: str,
+    kernel_size: tuple[int, ...],
+    strides: tuple[int, ...],
+    spread: tuple[int, ...],
+    dilation: tuple[int, ...],
+) -> list[tuple[int, int]]:
+    """The padding by name for an input [batch, *spatial, channels] that gets zeros between its elements."""
+    sizes = [(n - 1) * d + 1 for n, d in zip(x.shape[1:-1], spread)]
+    reach = [(k - 1) * d + 1 for k, d in zip(kernel_size, dilation)]
+    return [(low, high) for low, high in lax.padtype_to_pads(sizes, reach, strides, padding)]

@@ -3,6 +3,8 @@
 Where Flax or PyTorch is installed, what it says today is compared with the files too.
 """
 
+import functools
+
 import numpy as np
 import pytest
 
@@ -28,15 +30,15 @@ def assert_agree(actual, expected, tolerance):
         assert_close(name, actual[name], value, tolerance)
 
 
-@pytest.fixture(scope="module")
-def stored():
-    return {family: store.load(family) for family in FAMILIES}
+@functools.cache
+def stored(family):
+    return store.load(family)
 
 
 @pytest.mark.parametrize(("family", "name"), CASES)
-def test_outputs_and_gradients(family, name, stored):
+def test_outputs_and_gradients(family, name):
     case = FAMILIES[family][name]
-    values = stored[family][name]
+    values = stored(family)[name]
     ours = evaluate.answer(nnx, case, values["case"])
     assert values.keys() > {"case"}, "nobody to compare with"
     if "flax" in values:
@@ -46,9 +48,9 @@ def test_outputs_and_gradients(family, name, stored):
 
 
 @pytest.mark.parametrize(("family", "name"), CASES)
-def test_one_seed_gives_flaxs_parameters(family, name, stored):
+def test_one_seed_gives_flaxs_parameters(family, name):
     case = FAMILIES[family][name]
-    initial = {n: v for n, v in stored[family][name]["case"].items() if n.startswith("init.")}
+    initial = {n: v for n, v in stored(family)[name]["case"].items() if n.startswith("init.")}
     if not case.flax:
         assert not initial
         return
@@ -57,18 +59,18 @@ def test_one_seed_gives_flaxs_parameters(family, name, stored):
 
 
 @pytest.mark.parametrize(("family", "name"), CASES)
-def test_flax_still_says_so(family, name, stored):
+def test_flax_still_says_so(family, name):
     flax = pytest.importorskip("flax.nnx", reason="Flax is not installed")
     case = FAMILIES[family][name]
     if case.flax:
-        values = stored[family][name]
+        values = stored(family)[name]
         assert_agree(evaluate.answer(flax, case, values["case"]), values["flax"], case.tolerance)
 
 
 @pytest.mark.parametrize(("family", "name"), CASES)
-def test_pytorch_still_says_so(family, name, stored):
+def test_pytorch_still_says_so(family, name):
     pytest.importorskip("torch", reason="PyTorch is not installed")
     case = FAMILIES[family][name]
     if case.torch is not None:
-        values = stored[family][name]
+        values = stored(family)[name]
         assert_agree(evaluate.answer_torch(case, values["case"]), values["torch"], case.tolerance)
