@@ -125,6 +125,7 @@ from nnxtrain.nnx.transforms.axes import Carry, StateAxes, StateSharding
 from nnxtrain.nnx.transforms.axis_names import PARTITION_NAME
 from nnxtrain.nnx.transforms.checkify import checkify
 from nnxtrain.nnx.transforms.control import cond, fori_loop, switch, while_loop
+from nnxtrain.nnx.transforms.custom_vjp import custom_vjp
 from nnxtrain.nnx.transforms.jaxpr import make_jaxpr
 from nnxtrain.nnx.transforms.jit import jit
 from nnxtrain.nnx.transforms.products import jvp, vjp
@@ -159,7 +160,7 @@ __all__ = [
     "RNNCellBase", "RngCount", "RngKey", "RngState", "RngStream", "Rngs", "Sequential", "SimpleCell", "SpectralNorm",
     "State", "StateAxes", "StateSharding", "StructureError", "TraceError", "TrainState", "Variable", "VariableMetadata",
     "WeightNorm", "WithTag", "as_abstract", "avg_pool", "cached_partial", "capture", "celu", "checkify", "clone",
-    "combine_masks", "cond", "data", "dataclass", "display", "dot_product_attention", "elu", "eval_shape",
+    "combine_masks", "cond", "custom_vjp", "data", "dataclass", "display", "dot_product_attention", "elu", "eval_shape",
     "explain_recompile", "filter_state", "find_duplicates", "flatten", "fori_loop", "fork_rngs", "from_bytes",
     "from_flat_state", "frozen", "gelu", "get_abstract_model", "get_named_sharding", "get_partition_spec", "glu", "grad",
     "graphdef", "graphdef_diff", "hard_sigmoid", "hard_silu", "hard_swish", "hard_tanh", "identity", "initializers",

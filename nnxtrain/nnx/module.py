@@ -265,13 +265,24 @@ class Module(Object):
     ) -> bool:
         """Store an intermediate value under ``self.name``; calls add up by ``reduce_fn`` (default: a tuple of all).
 
-        Returns:
-          True. ``nnx.pop(model, variable_type)`` takes the values out.
-        """
-        from nnxtrain.nnx.names import variable_type_from_name
+        Inside ``nnx.capture`` the value goes there, and the module stays as it is.
 
-        if isinstance(variable_type, str):
-            variable_type = variable_type_from_name(variable_type, allow_register=True)
+        Returns:
+          True if the value was stored (a capture of other kinds drops it). ``nnx.pop(model, variable_type)`` takes
+          stored values out of the model.
+
+        Raises:
+          ValueError: the attribute holds something else.
+        """
+        variable_type = _kind(variable_type)
+        captures = self.__dict__.get(CAPTURES)
+        if captures is not None:
+            box = captures.of(variable_type)
+            if box is not None:
+                held = box.get_raw_value()
+                past = held[name] if name in held else init_fn()
+                box.set_raw_value({**held, name: reduce_fn(past, value)})
+            return box is not None
         held = getattr(self, name, None)
         if held is None:
             setattr(self, name, variable_type(reduce_fn(init_fn(), value)))
@@ -283,8 +294,42 @@ class Module(Object):
             )
         return True
 
-    def perturb(self, name: str, value: Any, variable_type: type[Variable] = Perturbation) -> Any:
-        """Return ``value`` plus a zero Variable under ``self.name``, whose gradient is that of the value."""
+    def perturb(
+        self, name: str, value: Any, variable_type: type[Variable] | str = Perturbation
+    ) -> Any:
+        """Return ``value`` plus a zero Variable under ``self.name``, whose gradient is that of the value.
+
+        Inside ``nnx.capture`` the zero is kept there; without that kind among the captured ones ``value`` is returned.
+
+        Raises:
+          ValueError: the attribute holds something else.
+        """
+        variable_type = _kind(variable_type)
+        captures = self.__dict__.get(CAPTURES)
+        if captures is not None:
+            box = captures.of(variable_type)
+            if box is None:
+                return value
+            if name not in box.get_raw_value():
+                zero = jax.tree.map(jax.numpy.zeros_like, value)
+                box.set_raw_value({**box.get_raw_value(), name: zero})
+            return jax.tree.map(jax.numpy.add, value, box.get_raw_value()[name])
         if getattr(self, name, None) is None:
-            setattr(self, name, variable_type(jax.numpy.zeros_like(value)))
-        return value + getattr(self, name).value
+            setattr(self, name, variable_type(jax.tree.map(jax.numpy.zeros_like, value)))
+        held = getattr(self, name)
+        if not isinstance(held, variable_type):
+            raise ValueError(
+                f"{type(self).__name__}.{name} is a {type(held).__name__}, and no {variable_type.__name__}"
+            )
+        return jax.tree.map(jax.numpy.add, value, held.value)
+
+
+CAPTURES = "__captures__"  # the attribute that holds what nnx.capture captures in a module
+
+
+def _kind(variable_type: type[Variable] | str) -> type[Variable]:
+    from nnxtrain.nnx.names import variable_type_from_name
+
+    if isinstance(variable_type, str):
+        return variable_type_from_name(variable_type, allow_register=True)
+    return variable_type
