@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from types import MethodType
 from typing import Any
 
 import jax
@@ -13,7 +12,8 @@ from nnxtrain.nnx.filters import to_predicate
 from nnxtrain.nnx.graph import Structure
 from nnxtrain.nnx.state import from_flat_state
 from nnxtrain.nnx.transforms import lift
-from nnxtrain.nnx.transforms.callables import unbind
+from nnxtrain.nnx.transforms.axes import below, root_node
+from nnxtrain.nnx.transforms.lifted import Lifted
 from nnxtrain.nnx.variables import MISSING, MissingType, Param, Variable
 
 
@@ -24,6 +24,10 @@ class DiffState:
         self.argnum = argnum
         self.filter = filter
 
+    def map_prefix(self, path: tuple, variable: Any) -> bool:
+        """True for a Variable that is to be differentiated."""
+        return to_predicate(self.filter)(path, variable)
+
 
 def grad(
     f: Any = MISSING,
@@ -32,6 +36,9 @@ def grad(
     has_aux: bool = False,
     holomorphic: bool = False,
     allow_int: bool = False,
+    reduce_axes: Sequence[Any] = (),
+    graph: bool | None = None,
+    graph_updates: bool | None = None,
 ) -> Any:
     """Return a function that computes the gradient of ``f``; see :func:`value_and_grad`.
 
@@ -42,7 +49,11 @@ def grad(
     >>> grads["kernel"].value.tolist()
     [[1.0], [1.0]]
     """
-    return _transform(f, "nnx.grad", argnums, has_aux, holomorphic, allow_int, with_value=False)
+    options: dict[str, Any] = {
+        "has_aux": has_aux, "holomorphic": holomorphic, "allow_int": allow_int, "graph": graph,
+        "graph_updates": graph_updates,
+    }  # fmt: skip
+    return _transform(f, "nnx.grad", argnums, reduce_axes, options, with_value=False)
 
 
 def value_and_grad(
@@ -52,6 +63,9 @@ def value_and_grad(
     has_aux: bool = False,
     holomorphic: bool = False,
     allow_int: bool = False,
+    reduce_axes: Sequence[Any] = (),
+    graph: bool | None = None,
+    graph_updates: bool | None = None,
 ) -> Any:
     """Return a function that computes ``f`` and its gradient.
 
@@ -63,6 +77,9 @@ def value_and_grad(
         :class:`DiffState` names; the gradient is then a State. For anything else: the argument itself, as in ``jax.grad``.
       has_aux: ``f`` returns ``(value, aux)``; the result is then ``((value, aux), grads)``.
       holomorphic, allow_int: as in ``jax.grad``.
+      reduce_axes: must be empty (JAX has retired it).
+      graph: False makes shared references an error.
+      graph_updates: False makes a change of structure an error.
 
     Returns:
       ``(value, grads)``; ``grads`` is a tuple where ``argnums`` is a sequence.
@@ -71,44 +88,40 @@ def value_and_grad(
       TypeError: an argnum that the call does not have.
       ValueError: a Variable is below two of the differentiated arguments.
     """
-    return _transform(
-        f, "nnx.value_and_grad", argnums, has_aux, holomorphic, allow_int, with_value=True
-    )
+    options: dict[str, Any] = {
+        "has_aux": has_aux, "holomorphic": holomorphic, "allow_int": allow_int, "graph": graph,
+        "graph_updates": graph_updates,
+    }  # fmt: skip
+    return _transform(f, "nnx.value_and_grad", argnums, reduce_axes, options, with_value=True)
 
 
 def _transform(
-    f: Any,
-    name: str,
-    argnums: Any,
-    has_aux: bool,
-    holomorphic: bool,
-    allow_int: bool,
-    with_value: bool,
+    f: Any, name: str, argnums: Any, reduce_axes: Any, options: dict[str, Any], *, with_value: bool
 ) -> Any:
-    options = {
-        "argnums": argnums, "has_aux": has_aux, "holomorphic": holomorphic, "allow_int": allow_int,
-        "with_value": with_value,
-    }  # fmt: skip
+    if reduce_axes:
+        raise ValueError(f"{name}: JAX has retired reduce_axes; use jax.lax.psum in the function")
     if isinstance(f, MissingType):
-        return lambda f: GradFunction(f, name, **options)
-    return GradFunction(f, name, **options)
+        return lambda f: GradFunction(f, name, argnums, with_value=with_value, **options)
+    return GradFunction(f, name, argnums, with_value=with_value, **options)
 
 
-class GradFunction:
+class GradFunction(Lifted):
     """A function that returns gradients; made by :func:`grad` and :func:`value_and_grad`."""
 
     def __init__(
         self,
         f: Any,
         name: str,
-        *,
         argnums: Any,
+        *,
         has_aux: bool,
         holomorphic: bool,
         allow_int: bool,
         with_value: bool,
+        graph: bool | None,
+        graph_updates: bool | None,
     ):
-        self.fun, self.bound_args, self.bound_kwargs = unbind(f)
+        super().__init__(f, graph, graph_updates)
         self.name = name
         self.single = isinstance(argnums, int | DiffState)
         wanted = [
@@ -122,15 +135,10 @@ class GradFunction:
         self.has_aux = has_aux
         self.with_value = with_value
         self.options: dict[str, Any] = {"holomorphic": holomorphic, "allow_int": allow_int}
-        functools.update_wrapper(self, self.fun, updated=())
-
-    def __get__(self, instance: Any, owner: type | None = None) -> Any:
-        return self if instance is None else MethodType(self, instance)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        args = (*self.bound_args, *args)
-        args, kwargs, roots = lift.detach(args, {**self.bound_kwargs, **kwargs})
-        structure = lift.structure_of_roots(roots)
+        call = self.detach(args, kwargs)
+        structure, roots, args, kwargs = call
         chosen = [self._leaves_of(w, args, structure, len(roots)) for w in self.wanted]
         self._check_disjoint(chosen)
         values = structure.values()
@@ -147,24 +155,16 @@ class GradFunction:
                 else:
                     for leaf, value in zip(leaves, point):
                         inner[leaf] = value
-            out, sent, note = lift.call(
-                self.name,
-                self.fun,
-                structure.graphdef,
-                len(roots),
-                inner,
-                tuple(inner_args),
-                kwargs,
-            )
+            out, sent, note = self.run(call, inner, tuple(inner_args), kwargs)
             value, aux = out if self.has_aux else (out, None)
             return value, (aux, sent, note)
 
         (value, (aux, sent, note)), grads = jax.value_and_grad(pure, has_aux=True, **self.options)(
             points
         )
-        aux = lift.attach(structure, roots, aux, sent, note)
+        aux = self.attach(call, aux, sent, note)
         results = tuple(
-            gradient if leaves is None else _as_state(structure, leaves, gradient)
+            gradient if leaves is None else as_state(structure, leaves, gradient)
             for leaves, gradient in zip(chosen, grads)
         )
         result = results[0] if self.single else results
@@ -183,11 +183,11 @@ class GradFunction:
         arg = args[want.argnum]
         if not isinstance(arg, lift.Slot):
             return None
-        predicate = to_predicate(want.filter)
         found = {}
-        for number, path in _below(structure, arg.number, num_roots).items():
+        node = root_node(structure.graphdef, arg.number, num_roots)
+        for number, path in below(structure.graphdef, node).items():
             leaf = structure.leaves[number]
-            if isinstance(leaf, Variable) and predicate(path, leaf):
+            if isinstance(leaf, Variable) and want.map_prefix(path, leaf):
                 found[number] = path
         return found
 
@@ -204,27 +204,8 @@ class GradFunction:
                 seen[number] = want.argnum
 
 
-def _below(structure: Structure, root: int, num_roots: int) -> dict[int, tuple]:
-    """Leaf number -> path, seen from one of the roots."""
-    graphdef = structure.graphdef
-    if num_roots == 1:
-        return dict(enumerate(graphdef.paths))
-    leaf_of = {node: leaf for leaf, node in enumerate(graphdef.leaf_nodes)}
-    start = graphdef.attributes[0][root][1]
-    paths: dict[int, tuple] = {}
-
-    def visit(number: int, path: tuple) -> None:
-        if number not in paths:
-            paths[number] = path
-            for key, ref in graphdef.attributes[number]:
-                if type(ref) is int:
-                    visit(ref, (*path, key))
-
-    visit(start, ())
-    return {leaf_of[n]: p for n, p in paths.items() if n in leaf_of}
-
-
-def _as_state(structure: Structure, paths: dict[int, tuple], gradient: list[Any]) -> Any:
+def as_state(structure: Structure, paths: dict[int, tuple], gradient: list[Any]) -> Any:
+    """A State of the leaves (number -> path) with new values; the Variable itself, if the argument is one."""
     leaves: list[Any] = structure.leaves
     flat = [(path, leaves[number].replace(g)) for (number, path), g in zip(paths.items(), gradient)]
     if len(flat) == 1 and not flat[0][0]:

@@ -16,20 +16,29 @@ import jax.numpy as jnp
 from nnxtrain.nnx.graph import Structure
 from nnxtrain.nnx.graphdef import GraphDef
 from nnxtrain.nnx.module import Object
+from nnxtrain.nnx.recompile import History, watchers
 from nnxtrain.nnx.transforms import lift
 from nnxtrain.nnx.transforms.callables import unbind
+from nnxtrain.nnx.transforms.jit_shardings import JitShardings, ProgramShardings
+from nnxtrain.nnx.transforms.lifted import Updates, positional
 from nnxtrain.nnx.variables import MISSING, MissingType, Variable
 
 
 def jit(
     fun: Any = MISSING,
     *,
+    in_shardings: Any = None,
+    out_shardings: Any = None,
     static_argnums: int | Iterable[int] | None = None,
     static_argnames: str | Iterable[str] | None = None,
     donate_argnums: int | Iterable[int] | None = None,
     donate_argnames: str | Iterable[str] | None = None,
     keep_unused: bool = False,
+    device: jax.Device | None = None,
+    backend: str | None = None,
     inline: bool = False,
+    graph: bool | None = None,
+    graph_updates: bool | None = None,
     donate: bool = False,
 ) -> Any:
     """Compile a function that takes, changes and returns objects (modules, optimizers, metrics, rngs, Variables).
@@ -40,11 +49,16 @@ def jit(
 
     Args:
       fun: the function; without it, a decorator is returned.
+      in_shardings: for each dynamic argument a sharding, a tree of them or None (as it comes), or for objects a
+        :class:`nnx.StateSharding`. What the function writes to a Variable keeps the Variable's sharding.
+      out_shardings: the same for the result.
       static_argnums, static_argnames: arguments that are compiled in, as in ``jax.jit``.
       donate_argnums, donate_argnames: arguments whose buffers may be used again, as in ``jax.jit``. Of an object only
         the Variables that the call writes are donated, never one that shares its array with another.
+      keep_unused, device, backend, inline: as in ``jax.jit``.
+      graph: False makes shared references an error.
+      graph_updates: False makes a change of structure an error.
       donate: donate all objects.
-      keep_unused, inline: as in ``jax.jit``.
 
     >>> import jax.numpy as jnp
     >>> from nnxtrain import nnx
@@ -56,8 +70,10 @@ def jit(
     [2.0, 2.0]
     """
     options: dict[str, Any] = {
-        "static_argnums": static_argnums, "static_argnames": static_argnames, "donate_argnums": donate_argnums,
-        "donate_argnames": donate_argnames, "keep_unused": keep_unused, "inline": inline, "donate": donate,
+        "in_shardings": in_shardings, "out_shardings": out_shardings, "static_argnums": static_argnums,
+        "static_argnames": static_argnames, "donate_argnums": donate_argnums, "donate_argnames": donate_argnames,
+        "keep_unused": keep_unused, "device": device, "backend": backend, "inline": inline, "graph": graph,
+        "graph_updates": graph_updates, "donate": donate,
     }  # fmt: skip
     if isinstance(fun, MissingType):
         return lambda fun: JitFunction(fun, **options)
@@ -73,13 +89,16 @@ class JitFunction:
         self,
         fun: Any,
         *,
+        in_shardings: Any = None,
+        out_shardings: Any = None,
         static_argnums: Any = None,
         static_argnames: Any = None,
         donate_argnums: Any = None,
         donate_argnames: Any = None,
-        keep_unused: bool = False,
-        inline: bool = False,
         donate: bool = False,
+        graph: bool | None = None,
+        graph_updates: bool | None = None,
+        **jax_options: Any,
     ):
         self.fun, self.bound_args, self.bound_kwargs = unbind(fun)
         shift = len(self.bound_args)
@@ -91,8 +110,13 @@ class JitFunction:
             donate_argnums, donate_argnames, names, shift
         )
         self.donate = donate
-        self.jax_options: dict[str, Any] = {"keep_unused": keep_unused, "inline": inline}
+        self.updates = Updates(graph, graph_updates)
+        self.shardings: JitShardings | None = None
+        if in_shardings is not None or out_shardings is not None:
+            self.shardings = JitShardings(in_shardings, out_shardings, shift, self.static_argnums)
+        self.jax_options = {k: v for k, v in jax_options.items() if v not in (None, False)}
         self.programs: OrderedDict[tuple, Program] = OrderedDict()
+        self.history = History(self.fun, self.static_argnums)  # for nnx.explain_recompile
         functools.update_wrapper(self, self.fun, updated=())
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
@@ -113,6 +137,8 @@ class JitFunction:
     def _prepare(self, args: tuple, kwargs: dict) -> tuple[Structure, tuple, Program, tuple, dict]:
         if self.bound_args or self.bound_kwargs:
             args, kwargs = (*self.bound_args, *args), {**self.bound_kwargs, **kwargs}
+        if self.shardings is not None:
+            args, kwargs = positional(self.fun, args, kwargs)
         if self.static_argnums or self.static_argnames:
             taken, roots = _detach_dynamic(args, kwargs, self.static_argnums, self.static_argnames)
         else:
@@ -123,10 +149,16 @@ class JitFunction:
             donated = tuple(range(len(roots)))
         elif self.donate_argnums or self.donate_argnames:
             donated = self._donated_roots(*taken)
-        key = (structure.graphdef, len(roots), donated)
+        entries: tuple = ()
+        if self.shardings is not None:
+            entries = self.shardings.for_roots(taken[0], len(roots))
+        key = (structure.graphdef, len(roots), donated, entries)
         program = self.programs.get(key)
         if program is None:
+            self.updates.check_in("nnx.jit", structure.graphdef)
             program = self.programs[key] = Program(self, structure.graphdef, len(roots), donated)
+            if self.shardings is not None:
+                program.shardings = ProgramShardings(self.shardings, structure, entries)
             while len(self.programs) > self.max_programs:
                 self.programs.popitem(last=False)
         return structure, roots, program, taken[0], taken[1]
@@ -167,6 +199,7 @@ class Program:
         )
         self.donated: tuple[int, ...] = ()
         self.kept: tuple[int, ...] = tuple(range(graphdef.num_leaves))
+        self.shardings: ProgramShardings | None = None
         self.compiled: Any = None
         self.compiling = threading.RLock()
 
@@ -178,7 +211,8 @@ class Program:
         for numbers, part in ((self.donated, donated), (self.kept, kept)):
             for number, value in zip(numbers, part):
                 values[number] = value
-        return lift.call(
+        self.jitted.history.record(self, values, args, kwargs)
+        out, sent, note = lift.call(
             "nnx.jit",
             self.jitted.fun,
             self.graphdef,
@@ -189,6 +223,10 @@ class Program:
             compiled=True,
             always=frozenset(self.donated),
         )
+        self.jitted.updates.check_out("nnx.jit", note)
+        if self.shardings is not None:
+            sent = self.shardings.constrain(out, sent, note)
+        return out, sent, note
 
     def compile(self, values: list[Any], args: tuple, kwargs: dict) -> None:
         with self.compiling:  # another thread that makes the same first call waits here
@@ -211,6 +249,9 @@ class Program:
             self.kept = tuple(
                 i for i in range(self.graphdef.num_leaves) if i not in written & self.may_donate
             )
+        options = dict(jitted.jax_options)
+        if self.shardings is not None:
+            options |= self.shardings.jax_options(args, self.donated, self.kept)
         plain_donations = tuple(i + 2 for i in jitted.donate_argnums)
         self.compiled = jax.jit(
             self.run,
@@ -218,7 +259,7 @@ class Program:
             static_argnames=jitted.static_argnames or None,
             donate_argnums=((0,) if self.donated else ()) + plain_donations or None,
             donate_argnames=jitted.donate_argnames or None,
-            **jitted.jax_options,
+            **options,
         )
 
     def _abstract_note(self, values: list[Any], args: tuple, kwargs: dict) -> lift.Note:
@@ -248,6 +289,8 @@ class Program:
     ) -> tuple[Any, list[Any], lift.Note]:
         if self.compiled is None:
             self.compile(values, args, kwargs)
+        if watchers:
+            return self.jitted.history.run_watched(self, values, args, kwargs)
         return self.compiled(*self._arguments(values, args, kwargs), *args, **kwargs)
 
     def lower(self, values: list[Any], args: tuple, kwargs: dict) -> jax.stages.Lowered:

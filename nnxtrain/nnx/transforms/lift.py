@@ -60,9 +60,19 @@ class Patch:
       rewritten: the numbers of old containers whose attributes must be replaced.
       sent: the leaf numbers whose values come out of the call.
       outputs: for each Slot of the result, its node number.
+      sent_from: for each of them the number of the caller's leaf, or None for a new one.
+      restructured: the paths of what changed its structure (returning objects is no change).
     """
 
-    __slots__ = ("graphdef", "origins", "outputs", "rewritten", "sent")
+    __slots__ = (
+        "graphdef",
+        "origins",
+        "outputs",
+        "restructured",
+        "rewritten",
+        "sent",
+        "sent_from",
+    )
 
     def __init__(
         self,
@@ -70,13 +80,17 @@ class Patch:
         origins: dict[int, int],
         rewritten: frozenset,
         sent: tuple,
+        sent_from: tuple,
         outputs: tuple,
+        restructured: tuple,
     ):
         self.graphdef = graphdef
         self.origins = origins
         self.rewritten = rewritten
         self.sent = sent
+        self.sent_from = sent_from
         self.outputs = outputs
+        self.restructured = restructured
 
 
 @jax.tree_util.register_static
@@ -228,15 +242,14 @@ def call(
 
         outputs: list[Any] = []
         (out,), _, outputs_found = detach((out,), {}, outputs)
-        restructured = any(
-            n._version != versions[id(n)]
-            if isinstance(n, Object)
-            else n._metadata is not metadata[id(n)]
-            for n in nodes
-            if isinstance(n, Object | Variable)
+        changes = frozenset(
+            i
+            for i, n in enumerate(nodes)
+            if (isinstance(n, Object) and n._version != versions[id(n)])
+            or (isinstance(n, Variable) and n._metadata is not metadata[id(n)])
         )
-        if outputs_found or restructured:
-            patch, sent = _patch(graphdef, nodes, versions, values, roots, outputs_found, always)
+        if outputs_found or changes:
+            patch, sent = _patch(graphdef, nodes, changes, values, roots, outputs_found, always)
             return out, sent, Note((), patch)
         now = _values_now(graphdef, nodes)
         changed = tuple(
@@ -263,7 +276,7 @@ def _values_now(graphdef: GraphDef, nodes: list[Any]) -> list[Any]:
 def _patch(
     graphdef: GraphDef,
     nodes: list[Any],
-    versions: dict[int, int],
+    changes: frozenset[int],
     values: Any,
     roots: tuple,
     outputs: tuple,
@@ -285,9 +298,10 @@ def _patch(
                     type(ref) is int and isinstance(after.graphdef.nodes[ref], ArrayDef)
                     for _, ref in after.graphdef.attributes[number]
                 )
-                if holds_array or node._version != versions[id(node)]:
+                if holds_array or before[id(node)] in changes:
                     rewritten.add(number)
-    sent, out = [], []
+    arrays = _arrays_kept(graphdef, after.graphdef, origins)
+    sent, sent_from, out = [], [], []
     for leaf, (number, live) in enumerate(zip(after.graphdef.leaf_nodes, after.leaves)):
         origin = origins.get(number)
         if (
@@ -296,10 +310,34 @@ def _patch(
             or live._value is not values[leaf_of[origin]]
         ):
             sent.append(leaf)
+            sent_from.append(leaf_of.get(arrays.get(number, -1) if origin is None else origin))
             out.append(live._value)
     numbers = {id(n): i for i, n in enumerate(after.nodes)}
     places = tuple(numbers[id(o)] for o in outputs)
-    return Patch(after.graphdef, origins, frozenset(rewritten), tuple(sent), places), out
+    restructured = tuple(graphdef.node_paths[i] for i in sorted(changes))
+    patch = Patch(
+        after.graphdef,
+        origins,
+        frozenset(rewritten),
+        tuple(sent),
+        tuple(sent_from),
+        places,
+        restructured,
+    )
+    return patch, out
+
+
+def _arrays_kept(before: GraphDef, after: GraphDef, origins: dict[int, int]) -> dict[int, int]:
+    """Node number after -> before, of the arrays that are the same attribute of the same object."""
+    kept = {}
+    for new, old in origins.items():
+        held = dict(before.attributes[old])
+        for key, ref in after.attributes[new]:
+            if type(ref) is int and isinstance(after.nodes[ref], ArrayDef):
+                was = held.get(key)
+                if type(was) is int and isinstance(before.nodes[was], ArrayDef):
+                    kept[ref] = was
+    return kept
 
 
 def attach(structure: Structure, roots: tuple[Any, ...], out: Any, sent: Any, note: Note) -> Any:

@@ -1,0 +1,301 @@
+"""``nnx.scan``: a loop whose steps see slices of the arguments, with Variables carried, sliced or the same in each step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from nnxtrain.nnx.transforms.axes import (
+    Carry,
+    LeafAxes,
+    entries_of_roots,
+    is_slot,
+    spread,
+)
+from nnxtrain.nnx.transforms.axis_names import with_axis_name
+from nnxtrain.nnx.transforms.lifted import Lifted, dotted, positional
+from nnxtrain.nnx.transforms.loop import Body
+from nnxtrain.nnx.variables import MISSING, MissingType
+
+
+def scan(
+    f: Any = MISSING,
+    *,
+    length: int | None = None,
+    reverse: bool = False,
+    unroll: int | bool = 1,
+    _split_transpose: bool = False,
+    in_axes: Any = (Carry, 0),
+    out_axes: Any = (Carry, 0),
+    transform_metadata: Mapping[str, Any] = {},
+    graph: bool | None = None,
+    graph_updates: bool | None = None,
+) -> Any:
+    """Turn ``f``, one step, into a loop over an axis of its arguments (``jax.lax.scan``).
+
+    Args:
+      f: the step; without it a decorator is returned. The object of a bound method is the same in each step.
+      length: the number of steps, where no argument has an axis.
+      reverse: from the last slice to the first.
+      unroll: how many steps to lay out in one iteration of the compiled loop; True: all.
+      in_axes: for each positional argument an axis (step i sees slice i), None (the same in each step), ``nnx.Carry``
+        (what a step returns for it, the next step gets), a tree of axes and None, or for an object a :class:`StateAxes`,
+        whose entries may be ``nnx.Carry`` too. An object may be carried, in part or whole, beside the one Carry argument.
+      out_axes: for each result the axis along which it is stacked; ``nnx.Carry`` where the carry is returned.
+      transform_metadata: as in :func:`nnx.vmap`.
+      graph: False makes shared references an error.
+      graph_updates: False makes a change of structure an error.
+
+    Returns:
+      the loop, a function with the results of ``f``: stacked, or the last carry.
+
+    Raises:
+      ValueError: the axes do not fit, or a step writes a Variable with axis None.
+      StructureError: a step changes the structure of what is carried.
+      TypeError: the carry, or a carried Variable, changes its shape or dtype.
+
+    Layers with stacked parameters, run one after another:
+
+    >>> import jax.numpy as jnp
+    >>> from nnxtrain import nnx
+    >>> make = nnx.split_rngs(splits=3)(nnx.vmap(lambda rngs: nnx.Linear(4, 4, rngs=rngs)))
+    >>> layers = make(nnx.Rngs(0))
+    >>> run = nnx.scan(lambda x, layer: layer(x), in_axes=(nnx.Carry, 0), out_axes=nnx.Carry)
+    >>> run(jnp.ones((2, 4)), layers).shape
+    (2, 4)
+    """
+    options: dict[str, Any] = {
+        "length": length, "reverse": reverse, "unroll": unroll, "split_transpose": _split_transpose,
+        "in_axes": in_axes, "out_axes": out_axes, "transform_metadata": transform_metadata, "graph": graph,
+        "graph_updates": graph_updates,
+    }  # fmt: skip
+    if isinstance(f, MissingType):
+        return lambda f: ScanFunction(f, **options)
+    return ScanFunction(f, **options)
+
+
+class ScanFunction(Lifted):
+    """A loop; made by :func:`scan`."""
+
+    name = "nnx.scan"
+
+    def __init__(
+        self,
+        f: Any,
+        *,
+        length: int | None,
+        reverse: bool,
+        unroll: int | bool,
+        split_transpose: bool,
+        in_axes: Any,
+        out_axes: Any,
+        transform_metadata: Mapping[str, Any],
+        graph: bool | None,
+        graph_updates: bool | None,
+    ):
+        super().__init__(f, graph, graph_updates)
+        self.in_axes = tuple(in_axes) if isinstance(in_axes, list) else in_axes
+        self.out_axes = tuple(out_axes) if isinstance(out_axes, list) else out_axes
+        self.metadata = transform_metadata
+        self.length = length
+        self.options: dict[str, Any] = {
+            "reverse": reverse,
+            "unroll": unroll,
+            "_split_transpose": split_transpose,
+        }
+        self.carry_in = _carry_place("in_axes", self.in_axes)
+        self.carry_out = _carry_place("out_axes", self.out_axes)
+        if (self.carry_in is None) != (self.carry_out is None):
+            raise ValueError(
+                "nnx.scan: nnx.Carry stands in one of in_axes and out_axes only; what is carried goes in and comes out: "
+                f"in_axes={_show(self.in_axes)}, out_axes={_show(self.out_axes)}"
+            )
+        for entry, _, _ in spread("nnx.scan out_axes", self.out_axes, self.out_axes):
+            if None in getattr(entry, "axes", (entry,)) or Carry in getattr(entry, "axes", ()):
+                raise ValueError(
+                    f"nnx.scan: each entry of out_axes is an axis or nnx.Carry; got {_show(self.out_axes)}"
+                )
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        args, kwargs = positional(self.fun, (*self.bound_args, *args), kwargs)
+        bound = len(self.bound_args)
+        call = self.detach(args[bound:], kwargs)
+        in_axes = self.in_axes
+        if bound or not isinstance(in_axes, tuple):
+            in_axes = in_axes if isinstance(in_axes, tuple) else (in_axes,) * (len(args) - bound)
+            in_axes = (None,) * bound + in_axes
+        if len(in_axes) != len(call.args):
+            raise ValueError(
+                f"nnx.scan: in_axes has {len(in_axes)} entries ({_show(in_axes)}), and the call {len(call.args)} arguments"
+            )
+        carry_place = _carry_place("in_axes", in_axes)
+        where = spread("nnx.scan in_axes", in_axes, call.args)
+        where += spread("nnx.scan keyword arguments", None, call.kwargs)
+        axes = LeafAxes(
+            "nnx.scan in_axes", call.structure, entries_of_roots(where, len(call.roots), None)
+        )
+        places = [
+            k for k, (axis, _, leaf) in enumerate(where[: _count(call.args)])
+            if isinstance(axis, int) and not is_slot(leaf) and leaf is not None
+        ]  # fmt: skip
+        leaves, tree = jax.tree.flatten(call.args, is_leaf=lambda x: is_slot(x) or x is None)
+        treedef: Any = tree
+        inputs = [_first(leaves[k], where[k][0], jax.tree_util.keystr(where[k][1])) for k in places]
+        values = call.structure.values()
+        sliced = {
+            leaf: jax.tree.map(lambda v: _first(v, axis, name), values[leaf])  # noqa: B023
+            for leaf, (axis, name) in enumerate(zip(axes.of, axes.names))
+            if isinstance(axis, int)
+        }
+        lengths = {size for _, size in inputs} | {
+            size for pair in sliced.values() for _, size in jax.tree.leaves(pair, is_leaf=_is_pair)
+        }
+        if self.length is not None:
+            lengths.add(self.length)
+        if len(lengths) != 1:
+            raise ValueError(
+                f"nnx.scan: the sliced arguments have lengths {sorted(lengths)}; they must agree"
+                if lengths
+                else "nnx.scan: nothing is sliced, so say the number of steps: length=..."
+            )
+        fun = with_axis_name(
+            self.fun, axes, lambda out: self._outputs(self._split(out)[1]), self.metadata
+        )
+
+        def step(values: list[Any], carry: Any, inputs: list[Any]) -> Any:
+            filled = list(leaves)
+            for k, value in zip(places, inputs):
+                filled[k] = value
+            args = list(treedef.unflatten(filled))
+            if carry_place is not None:
+                args[carry_place] = carry
+            out, sent, note = self.run(call, values, tuple(args), call.kwargs, fun)
+            return *self._split(out), sent, note
+
+        body = Body(
+            self.name,
+            call,
+            axes,
+            step,
+            None if carry_place is None else call.args[carry_place],
+            [shape for shape, _ in inputs],
+            {leaf: jax.tree.map(_shape, pair, is_leaf=_is_pair) for leaf, pair in sliced.items()},
+            self._outputs,
+        )
+        xs = (
+            [jnp.moveaxis(leaves[k], where[k][0], 0) for k in places],
+            [jax.tree.map(lambda v: jnp.moveaxis(v, axes.of[i], 0), values[i]) for i in sliced],  # noqa: B023
+        )
+
+        def one(state: Any, x: Any) -> tuple[Any, Any]:
+            state, ys, stacked = body(state, *x)
+            return state, (ys, stacked)
+
+        state, (ys, stacked) = jax.lax.scan(
+            one, body.start(), xs, length=next(iter(lengths)), **self.options
+        )
+        ys = self._stack(ys)
+        to = [axis for axis in body.sent_axes if axis is not Carry]
+        stacked = [
+            jax.tree.map(lambda v: jnp.moveaxis(v, 0, a), value)  # noqa: B023
+            for a, value in zip(to, stacked)
+        ]
+        carry, sent = body.gather(state, stacked)
+        return self.attach(call, self._join(carry, ys), sent, body.note)
+
+    # -- the two parts of a result: what is carried, and what is stacked ---------------------------------------------
+    def _split(self, out: Any) -> tuple[Any, Any]:
+        if self.carry_out is None:
+            return None, out
+        if not isinstance(self.out_axes, tuple):
+            return out, ()
+        if not isinstance(out, tuple) or len(out) != len(self.out_axes):
+            got = f"{len(out)} values" if isinstance(out, tuple) else f"a {type(out).__name__}"
+            raise ValueError(
+                f"nnx.scan: out_axes={_show(self.out_axes)} wants {len(self.out_axes)} results of a step; it returned {got}"
+            )
+        return out[self.carry_out], out[: self.carry_out] + out[self.carry_out + 1 :]
+
+    def _join(self, carry: Any, ys: Any) -> Any:
+        if self.carry_out is None:
+            return ys
+        if not isinstance(self.out_axes, tuple):
+            return carry
+        return (*ys[: self.carry_out], carry, *ys[self.carry_out :])
+
+    def _stacked_axes(self) -> Any:
+        if self.carry_out is None:
+            return self.out_axes
+        if not isinstance(self.out_axes, tuple):
+            return ()
+        return self.out_axes[: self.carry_out] + self.out_axes[self.carry_out + 1 :]
+
+    def _outputs(self, ys: Any) -> list[Any]:
+        """For each object of the result its entry in out_axes; those of the carry are old ones, and need none."""
+        found = {
+            leaf.number: entry
+            for entry, _, leaf in spread("nnx.scan out_axes", self._stacked_axes(), ys)
+            if is_slot(leaf)
+        }
+        return [found.get(number, 0) for number in range(max(found, default=-1) + 1)]
+
+    def _stack(self, ys: Any) -> Any:
+        moved = [
+            leaf if is_slot(leaf) or leaf is None else jnp.moveaxis(leaf, 0, axis)
+            for axis, _, leaf in spread("nnx.scan out_axes", self._stacked_axes(), ys)
+        ]
+        treedef: Any = jax.tree.structure(ys, is_leaf=lambda x: is_slot(x) or x is None)
+        return treedef.unflatten(moved)
+
+
+def _count(tree: Any) -> int:
+    return len(jax.tree.leaves(tree, is_leaf=lambda x: is_slot(x) or x is None))
+
+
+def _carry_place(which: str, axes: Any) -> int | None:
+    """Where nnx.Carry stands, as the only entry (0) or as one of a tuple."""
+    if not isinstance(axes, tuple):
+        return 0 if axes is Carry else None
+    places = [i for i, axis in enumerate(axes) if axis is Carry]
+    nested = [
+        path
+        for axis in axes
+        if axis is not Carry
+        for path, leaf in jax.tree_util.tree_flatten_with_path(axis)[0]
+        if leaf is Carry
+    ]
+    if len(places) > 1 or nested:
+        raise ValueError(
+            f"nnx.scan: nnx.Carry may stand once in {which}, for a whole argument; got {_show(axes)}. Carry a tuple, or "
+            "carry Variables of an object by nnx.StateAxes"
+        )
+    return places[0] if places else None
+
+
+def _first(value: Any, axis: int, name: str) -> tuple[Any, int]:
+    """The shape of one slice, and the number of slices."""
+    shape = getattr(value, "shape", ())
+    if not -len(shape) <= axis < len(shape):
+        raise ValueError(
+            f"nnx.scan is to slice {dotted((name,)) if name else 'an argument'} along axis {axis}, but its shape is "
+            f"{list(shape)}. Give it axis None or nnx.Carry, or, for random streams, split it with nnx.split_rngs"
+        )
+    one = jax.eval_shape(lambda v: jax.lax.index_in_dim(v, 0, axis, keepdims=False), value)
+    return one, shape[axis]
+
+
+def _is_pair(value: Any) -> bool:
+    return (
+        isinstance(value, tuple) and len(value) == 2 and isinstance(value[0], jax.ShapeDtypeStruct)
+    )
+
+
+def _shape(pair: Any) -> Any:
+    return pair[0]
+
+
+def _show(axes: Any) -> str:
+    return repr(axes).replace(repr(Carry), "nnx.Carry")
