@@ -74,7 +74,7 @@ class _Initializer:
         return tuple(getattr(self, field.name) for field in fields(self))
 
     def __eq__(self, other: object) -> bool:
-        return type(self) is type(other) and static_equal(self._parts(), other._parts())  # type: ignore[attr-defined]
+        return type(self) is type(other) and static_equal(self._parts(), other._parts())
 
     def __hash__(self) -> int:
         return static_hash((type(self), self._parts()))
@@ -89,7 +89,7 @@ class _Constant(_Initializer):
         plain = isinstance(self.value, int | float | complex) and random_blocks.is_eager()
         if not plain or not random_blocks.is_available(dtype):
             return None
-        return jnp.asarray(np.full(shape, self.value, dtype))
+        return jax.device_put(np.full(shape, self.value, dtype))
 
     def _of_jax(self) -> Any:
         return jax.nn.initializers.constant(self.value, self.dtype)

@@ -122,7 +122,7 @@ def sample(
     data = np.asarray(key if key.dtype == np.uint32 else jax.random.key_data(key))
     scale = np.asarray(scale, dtype)
     size = math.prod(shape)
-    host = np.empty(size, dtype)
+    host = _aligned(size, dtype)
     rows: deque[tuple[int, jax.Array]] = deque()
 
     def collect() -> None:
@@ -139,7 +139,14 @@ def sample(
             collect()
     while rows:
         collect()
-    return jnp.asarray(host.reshape(shape))
+    return jax.device_put(host.reshape(shape))
+
+
+def _aligned(size: int, dtype: np.dtype) -> np.ndarray:
+    """An empty array that JAX on a CPU takes over as it is (others it copies): it starts at a multiple of 64 bytes."""
+    memory = np.empty(size * dtype.itemsize + 64, np.uint8)
+    start = -memory.ctypes.data % 64
+    return memory[start : start + size * dtype.itemsize].view(dtype)
 
 
 _DTYPES = frozenset(map(jnp.dtype, ("float16", "bfloat16", "float32", "float64")))
@@ -151,7 +158,7 @@ def fits(key: Any, dtype: Any) -> bool:
         is_eager()
         and isinstance(key, jax.Array)
         and not key.committed
-        and jax.config.jax_threefry_partitionable
+        and jax.config.jax_threefry_partitionable  # type: ignore[attr-defined]
         and _is_threefry(key)
         and is_available(dtype)
         and jnp.dtype(dtype) in _DTYPES
@@ -169,7 +176,7 @@ def is_eager() -> bool:
     """Whether arrays can be made on the host: outside of every trace, and no mesh asks for their sharding."""
     return (
         trace.current_trace() is trace.EAGER
-        and not jax.config.jax_disable_jit
+        and not jax.config.jax_disable_jit  # type: ignore[attr-defined]
         and jax.sharding.get_abstract_mesh().empty
     )
 
@@ -178,4 +185,4 @@ def _is_threefry(key: jax.Array) -> bool:
     if jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
         return key.shape == () and jax.random.key_impl(key) == "threefry2x32"
     raw = key.shape == (2,) and key.dtype == np.uint32
-    return raw and jax.config.jax_default_prng_impl == "threefry2x32"
+    return raw and jax.config.jax_default_prng_impl == "threefry2x32"  # type: ignore[attr-defined]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 import jax.numpy as jnp
 
+from nnxtrain.nnx import initializers
 from nnxtrain.nnx.filters import to_predicate
 from nnxtrain.nnx.module import Object
 from nnxtrain.nnx.variables import RngCount, RngKey, Variable
@@ -69,7 +70,13 @@ def _initialize(initializer: Any, stream: Any, *args: Any, **kwargs: Any) -> Any
 for _name in _RANDOM:
     setattr(_Draws, _name, _drawing(getattr(jax.random, _name)))
 for _name in _INITIALIZERS:
-    setattr(_Draws, _name, _initializing(getattr(jax.nn.initializers, _name)))
+    setattr(_Draws, _name, _initializing(getattr(initializers, _name)))
+
+
+@partial(jax.jit, inline=True)  # one program and one dispatch, not three
+def _draw(key: jax.Array, count: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """The stream's next key and count."""
+    return jax.random.fold_in(key, count), count + 1
 
 
 class RngStream(Object, _Draws):
@@ -86,7 +93,7 @@ class RngStream(Object, _Draws):
         self.tag = tag
         key = _as_key(key)
         self.key = RngKey(key, tag=tag)
-        self.count = RngCount(jnp.zeros(key.shape, jnp.uint32), tag=tag)
+        self.count = RngCount(initializers.zeros(key, key.shape, jnp.uint32), tag=tag)
 
     def __call__(self) -> jax.Array:
         """Return a fresh key. Raises a ValueError on a stream that was split and is not mapped over."""
@@ -95,8 +102,8 @@ class RngStream(Object, _Draws):
             raise ValueError(
                 f"the random stream {self.tag!r} was split into {list(count.shape)}: map over it (with in_axes=0) to use it"
             )
-        self.count.value = count + 1
-        return jax.random.fold_in(self.key.value, count)
+        key, self.count.value = _draw(self.key.value, count)
+        return key
 
     def fork(self, *, split: Shape | None = None) -> RngStream:
         """Return a stream of its own; with ``split`` a stream of that many keys (for vmap)."""

@@ -69,8 +69,8 @@ class BatchNorm(Module):
         scale_metadata: Mapping[str, Any] = NO_METADATA,
     ):
         shape = (num_features,)
-        self.mean = BatchStat(jnp.zeros(shape, jnp.float32))
-        self.var = BatchStat(jnp.ones(shape, jnp.float32))
+        self.mean = BatchStat(initializers.zeros(None, shape, jnp.float32))
+        self.var = BatchStat(initializers.ones(None, shape, jnp.float32))
         self.scale = (
             make_param(scale_init, rngs, shape, param_dtype, scale_metadata) if use_scale else None
         )
