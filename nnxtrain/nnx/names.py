@@ -62,7 +62,7 @@ def variable_type_from_name(
 
 
 def variable_name_from_type(typ: type[Variable], *, allow_register: bool = False) -> str:
-    """The name of a Variable kind; with ``allow_register`` an unnamed kind gets its class name in lower case.
+    """The name of a Variable kind; with ``allow_register`` an unnamed kind gets its class name.
 
     Raises:
       ValueError: the kind has no name.
@@ -72,5 +72,5 @@ def variable_name_from_type(typ: type[Variable], *, allow_register: bool = False
             return name
     if not allow_register:
         raise ValueError(f"{typ.__name__} has no registered name; use nnx.register_variable_name")
-    register_variable_name(typ.__name__.lower(), typ)
-    return typ.__name__.lower()
+    register_variable_name(typ.__name__, typ)
+    return typ.__name__

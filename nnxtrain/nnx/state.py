@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
+from functools import partial
 from typing import Any
 
 import jax
@@ -27,16 +28,25 @@ class State(MutableMapping):
 
     __slots__ = ("_mapping",)
 
-    def __init__(self, mapping: Mapping | Iterable[tuple[Any, Any]], *, _copy: bool = True):
+    def __init__(self, mapping: Mapping | Iterable[tuple[Any, Any]], /, *, _copy: bool = True):
+        if not _copy and not isinstance(mapping, dict):
+            raise ValueError(
+                f"_copy=False takes a dict as it is; it got a {type(mapping).__name__}"
+            )
         object.__setattr__(self, "_mapping", dict(mapping) if _copy else mapping)
+
+    def __init_subclass__(cls, **kwargs: Any):
+        super().__init_subclass__(**kwargs)
+        _register(cls)
 
     @property
     def raw_mapping(self) -> dict:
+        """The nested dicts themselves."""
         return self._mapping
 
     def __getitem__(self, key: Any) -> Any:
         value = self._mapping[key]
-        return State(value, _copy=False) if type(value) is dict else value
+        return type(self)(value, _copy=False) if type(value) is dict else value
 
     def __setitem__(self, key: Any, value: Any) -> None:
         self._mapping[key] = value._mapping if isinstance(value, State) else value
@@ -67,24 +77,29 @@ class State(MutableMapping):
         return f"State({self._mapping!r})"
 
     def __or__(self, other: State) -> State:
-        return State.merge(self, other)
+        return type(self).merge(self, other)
 
     def __sub__(self, other: State) -> State:
         drop = dict(to_flat_state(other))
-        return from_flat_state([(p, v) for p, v in to_flat_state(self) if p not in drop])
+        left = [(p, v) for p, v in to_flat_state(self) if p not in drop]
+        return from_flat_state(left, cls=type(self))
 
     def __reduce__(self) -> Any:
-        return State, (self._mapping,)
+        return type(self), (self._mapping,)
 
     def map(self, f: Callable[[Path, Any], Any]) -> State:
         """Return the state with ``f(path, leaf)`` for each leaf."""
-        return from_flat_state([(path, f(path, value)) for path, value in to_flat_state(self)])
+        return map_state(f, self)
 
     def flat_state(self) -> list[tuple[Path, Any]]:
+        """List ``(path, leaf)``."""
         return to_flat_state(self)
 
     @classmethod
-    def from_flat_path(cls, flat_state: Mapping[Path, Any] | Iterable[tuple[Path, Any]]) -> State:
+    def from_flat_path(
+        cls, flat_state: Mapping[Path, Any] | Iterable[tuple[Path, Any]], /
+    ) -> State:
+        """Make a state of ``(path, leaf)`` pairs."""
         return from_flat_state(flat_state, cls=cls)
 
     def to_pure_dict(self, extract_fn: Callable[[Any], Any] | None = None) -> dict:
@@ -105,10 +120,10 @@ class State(MutableMapping):
         """Like :meth:`split`, and leaves that no filter takes are left out."""
         return filter_state(self, first, *filters)
 
-    @staticmethod
-    def merge(state: State, /, *states: State) -> State:
+    @classmethod
+    def merge(cls, state: Mapping, /, *states: Mapping) -> State:
         """Merge states with different paths; a later one wins where they meet."""
-        return merge_state(state, *states)
+        return merge_state(state, *states, cls=cls)
 
 
 def _flatten_with_keys(state: State) -> tuple[list[tuple[Any, Any]], tuple]:
@@ -124,13 +139,19 @@ def _flatten(state: State) -> tuple[list[Any], tuple]:
     return [child for _, child in children], keys
 
 
-def _unflatten(keys: tuple, children: Iterable[Any]) -> State:
-    return State(
+def _unflatten(cls: type[State], keys: tuple, children: Iterable[Any]) -> State:
+    return cls(
         {k: c._mapping if isinstance(c, State) else c for k, c in zip(keys, children)}, _copy=False
     )
 
 
-jax.tree_util.register_pytree_with_keys(State, _flatten_with_keys, _unflatten, _flatten)
+def _register(cls: type[State]) -> None:
+    jax.tree_util.register_pytree_with_keys(
+        cls, _flatten_with_keys, partial(_unflatten, cls), _flatten
+    )
+
+
+_register(State)
 
 
 def to_flat_state(state: Mapping | Variable) -> list[tuple[Path, Any]]:
@@ -181,28 +202,43 @@ def to_pure_dict(state: Mapping, extract_fn: Callable[[Any], Any] | None = None)
 def replace_by_pure_dict(
     state: State, pure_dict: Mapping, replace_fn: Callable[[Any, Any], Any] | None = None
 ) -> None:
-    """Put the leaves of ``pure_dict`` into the leaves of ``state`` at the same paths, in place."""
+    """Put the leaves of ``pure_dict`` into the leaves of ``state`` at the same paths, in place.
+
+    A numeral among its keys stands for the int, where the state has that (text formats make strings of ints).
+
+    Raises:
+      ValueError: the state has no such leaf. Nothing was written then.
+    """
     replace = replace_fn or (
         lambda leaf, value: leaf.replace(value) if isinstance(leaf, Variable) else value
     )
     held = dict(to_flat_state(state))
+    writes = []
     for path, value in to_flat_state(pure_dict):
-        if path not in held:
+        here = path if path in held else tuple(map(_int_of, path))
+        if here not in held:
             raise ValueError(f"the state has no leaf at {'.'.join(map(str, path))}")
+        writes.append((here, replace(held[here], value)))
+    for path, value in writes:
         inner: Any = state._mapping
         for key in path[:-1]:
             inner = inner[key]
-        inner[path[-1]] = replace(held[path], value)
+        inner[path[-1]] = value
+
+
+def _int_of(key: Any) -> Any:
+    return int(key) if isinstance(key, str) and key.lstrip("-").isdecimal() else key
 
 
 def restore_int_paths(pure_dict: Mapping) -> dict:
-    """Turn keys that are numerals back into ints (text formats make strings of them)."""
+    """Turn keys that are numerals back into ints (text formats make strings of them).
 
-    def key(k: Any) -> Any:
-        return int(k) if isinstance(k, str) and k.lstrip("-").isdigit() else k
-
+    >>> restore_int_paths({"layers": {"0": 1.0}})
+    {'layers': {0: 1.0}}
+    """
     return {
-        key(k): restore_int_paths(v) if isinstance(v, Mapping) else v for k, v in pure_dict.items()
+        _int_of(k): restore_int_paths(v) if isinstance(v, Mapping) else v
+        for k, v in pure_dict.items()
     }
 
 
@@ -220,7 +256,7 @@ def split_state(state: State, first: Any, /, *filters: Any) -> Any:
     return states if filters else states[0]
 
 
-def merge_state(state: State, /, *states: State, cls: type = State) -> State:
+def merge_state(state: Mapping, /, *states: Mapping, cls: type = State) -> State:
     """One state with the leaves of all; a later one wins where paths meet."""
     flat = dict(to_flat_state(state))
     for other in states:
@@ -228,6 +264,11 @@ def merge_state(state: State, /, *states: State, cls: type = State) -> State:
     return from_flat_state(flat, cls=cls)
 
 
-def map_state(f: Callable[[Path, Any], Any], state: State) -> State:
-    """``state.map(f)``."""
-    return state.map(f)
+def map_state(f: Callable[[Path, Any], Any], state: Mapping) -> State:
+    """The state with ``f(path, leaf)`` for each leaf.
+
+    >>> map_state(lambda path, leaf: leaf + len(path), State({"a": {"b": 1}})).to_pure_dict()
+    {'a': {'b': 3}}
+    """
+    cls = type(state) if isinstance(state, State) else State
+    return from_flat_state([(p, f(p, v)) for p, v in to_flat_state(state)], cls=cls)
