@@ -118,6 +118,7 @@ from nnxtrain.nnx.state import (
     to_flat_state,
     to_pure_dict,
 )
+from nnxtrain.nnx.tabulate import tabulate
 from nnxtrain.nnx.train_state import TrainState
 from nnxtrain.nnx.transforms.abstract import eval_shape
 from nnxtrain.nnx.transforms.autodiff import DiffState, grad, value_and_grad
@@ -151,26 +152,27 @@ from nnxtrain.nnx.variables import (
 from nnxtrain.nnx.views import view, with_attributes
 
 __all__ = [
-    "EMA", "PARTITION_NAME", "RNN", "All", "Any", "Average", "BatchNorm", "BatchStat", "Bidirectional", "Cache", "Carry",
-    "Conv", "ConvTranspose", "Dict", "DiffState", "Dropout", "Einsum", "Embed", "Everything", "FrozenError", "GRUCell",
-    "GraphDef", "GroupNorm", "InstanceNorm", "Intermediate", "LSTMCell", "LayerNorm", "Linear", "LinearGeneral", "List",
-    "LoRA", "LoRALinear", "LoRAParam", "LoadError", "LoadReport", "LoadWarning", "Metric", "ModelAndOptimizer", "Module",
-    "MultiHeadAttention", "MultiMetric", "Not", "Nothing", "Object", "OfType", "OptArray", "OptState", "OptVariable",
-    "OptimizedLSTMCell", "Optimizer", "PReLU", "Param", "PathContains", "Perturbation", "Pytree", "RMSNorm",
-    "RNNCellBase", "RngCount", "RngKey", "RngState", "RngStream", "Rngs", "Sequential", "SimpleCell", "SpectralNorm",
-    "State", "StateAxes", "StateSharding", "StructureError", "TraceError", "TrainState", "Variable", "VariableMetadata",
-    "WeightNorm", "WithTag", "as_abstract", "avg_pool", "cached_partial", "capture", "celu", "checkify", "clone",
-    "combine_masks", "cond", "custom_vjp", "data", "dataclass", "display", "dot_product_attention", "elu", "eval_shape",
-    "explain_recompile", "filter_state", "find_duplicates", "flatten", "fori_loop", "fork_rngs", "from_bytes",
-    "from_flat_state", "frozen", "gelu", "get_abstract_model", "get_named_sharding", "get_partition_spec", "glu", "grad",
-    "graphdef", "graphdef_diff", "hard_sigmoid", "hard_silu", "hard_swish", "hard_tanh", "identity", "initializers",
-    "is_data", "iter_children", "iter_graph", "iter_modules", "jit", "jvp", "leaky_relu", "load", "load_report",
-    "load_safetensors", "log_sigmoid", "log_softmax", "logsumexp", "make_attention_mask", "make_causal_mask",
-    "make_jaxpr", "map_state", "max_pool", "merge", "merge_state", "metrics", "min_pool", "one_hot", "pool", "pop",
-    "recursive_map", "register_data_type", "register_variable_name", "relu", "relu6", "remat", "replace_by_pure_dict",
-    "reseed", "restore_int_paths", "restore_rngs", "save", "save_safetensors", "scan", "selu", "shard_map", "sigmoid",
-    "silu", "soft_sign", "softmax", "softplus", "split", "split_rngs", "split_state", "standardize", "state", "static",
-    "struct", "swish", "switch", "tanh", "to_bytes", "to_flat_state", "to_pure_dict", "unflatten", "update",
-    "value_and_grad", "variable_name_from_type", "variable_type_from_name", "variables", "view", "vjp", "vmap",
-    "while_loop", "with_attributes", "with_metadata", "with_partitioning", "with_rngs",
+    "EMA", "PARTITION_NAME", "RNN", "All", "Any", "Average", "BatchNorm", "BatchStat", "Bidirectional", "Cache",
+    "Carry", "Conv", "ConvTranspose", "Dict", "DiffState", "Dropout", "Einsum", "Embed", "Everything", "FrozenError",
+    "GRUCell", "GraphDef", "GroupNorm", "InstanceNorm", "Intermediate", "LSTMCell", "LayerNorm", "Linear",
+    "LinearGeneral", "List", "LoRA", "LoRALinear", "LoRAParam", "LoadError", "LoadReport", "LoadWarning", "Metric",
+    "ModelAndOptimizer", "Module", "MultiHeadAttention", "MultiMetric", "Not", "Nothing", "Object", "OfType",
+    "OptArray", "OptState", "OptVariable", "OptimizedLSTMCell", "Optimizer", "PReLU", "Param", "PathContains",
+    "Perturbation", "Pytree", "RMSNorm", "RNNCellBase", "RngCount", "RngKey", "RngState", "RngStream", "Rngs",
+    "Sequential", "SimpleCell", "SpectralNorm", "State", "StateAxes", "StateSharding", "StructureError", "TraceError",
+    "TrainState", "Variable", "VariableMetadata", "WeightNorm", "WithTag", "as_abstract", "avg_pool", "cached_partial",
+    "capture", "celu", "checkify", "clone", "combine_masks", "cond", "custom_vjp", "data", "dataclass", "display",
+    "dot_product_attention", "elu", "eval_shape", "explain_recompile", "filter_state", "find_duplicates", "flatten",
+    "fori_loop", "fork_rngs", "from_bytes", "from_flat_state", "frozen", "gelu", "get_abstract_model",
+    "get_named_sharding", "get_partition_spec", "glu", "grad", "graphdef", "graphdef_diff", "hard_sigmoid", "hard_silu",
+    "hard_swish", "hard_tanh", "identity", "initializers", "is_data", "iter_children", "iter_graph", "iter_modules",
+    "jit", "jvp", "leaky_relu", "load", "load_report", "load_safetensors", "log_sigmoid", "log_softmax", "logsumexp",
+    "make_attention_mask", "make_causal_mask", "make_jaxpr", "map_state", "max_pool", "merge", "merge_state", "metrics",
+    "min_pool", "one_hot", "pool", "pop", "recursive_map", "register_data_type", "register_variable_name", "relu",
+    "relu6", "remat", "replace_by_pure_dict", "reseed", "restore_int_paths", "restore_rngs", "save", "save_safetensors",
+    "scan", "selu", "shard_map", "sigmoid", "silu", "soft_sign", "softmax", "softplus", "split", "split_rngs",
+    "split_state", "standardize", "state", "static", "struct", "swish", "switch", "tabulate", "tanh", "to_bytes",
+    "to_flat_state", "to_pure_dict", "unflatten", "update", "value_and_grad", "variable_name_from_type",
+    "variable_type_from_name", "variables", "view", "vjp", "vmap", "while_loop", "with_attributes", "with_metadata",
+    "with_partitioning", "with_rngs",
 ]  # fmt: skip
