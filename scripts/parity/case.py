@@ -32,6 +32,7 @@ class Case:
       torch: the same from ``p``, a dict of tensors by the path of the Variable ("query.kernel"), and the inputs, all in
         our layout. It transposes inside, so its gradients are in our layout too. None: PyTorch has no such thing.
       flax: False where Flax has no such thing, or computes another.
+      seeded: False where one seed need not give the same initial values as in Flax.
       tolerance: of outputs and gradients, relative to the largest absolute value of the array.
       torch_tolerance: the same for PyTorch's (default: ``tolerance``).
     """
@@ -42,6 +43,7 @@ class Case:
     call: Callable[..., Any] = apply
     torch: Callable[..., Any] | None = None
     flax: bool = True
+    seeded: bool = True
     tolerance: float = 1e-5
     torch_tolerance: float | None = None
 

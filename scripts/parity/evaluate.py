@@ -16,6 +16,7 @@ import numpy as np
 from scripts.parity.case import Case
 
 Values = dict[str, np.ndarray]
+COMPILE_FAST = {"xla_backend_optimization_level": 0}  # most of the time would go into compiling
 
 
 def variables(lib: Any, layer: Any) -> Values:
@@ -59,13 +60,14 @@ def answer(lib: Any, case: Case, values: Values) -> Values:
         ]
         return sum(terms, jnp.float32(0)), outputs
 
-    grads, outputs = jax.jit(jax.grad(loss, has_aux=True))(differentiated(values))
+    run = jax.jit(jax.grad(loss, has_aux=True), compiler_options=COMPILE_FAST)
+    grads, outputs = run(differentiated(values))
     found = {f"out.{i}": np.asarray(output) for i, output in enumerate(outputs)}
     return found | {f"grad.{name}": np.asarray(grad) for name, grad in grads.items()}
 
 
 def answer_torch(case: Case, values: Values) -> Values:
-    """Outputs and gradients by PyTorch."""
+    """Outputs by PyTorch, and gradients of all that it differentiates."""
     import torch
 
     tensors = {name: to_torch(v) for name, v in values.items()}
@@ -81,11 +83,8 @@ def answer_torch(case: Case, values: Values) -> Values:
     ]
     grads = torch.autograd.grad(sum(terms), list(floats.values()), allow_unused=True)
     found = {f"out.{i}": from_torch(output) for i, output in enumerate(outputs)}
-    unused = {name: torch.zeros_like(t) for name, t in floats.items()}
-    return found | {
-        f"grad.{name}": from_torch(unused[name] if grad is None else grad)
-        for name, grad in zip(floats, grads)
-    }
+    found |= {f"grad.{n}": from_torch(g) for n, g in zip(floats, grads) if g is not None}
+    return found
 
 
 def outputs_of(lib: Any, case: Case, split: tuple[Any, Any], values: dict[str, Any]) -> list[Any]:

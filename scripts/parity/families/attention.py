@@ -112,6 +112,7 @@ CASES = (
         ),
         (normal(2, 5, 4),),
         torch=attention(normalise=True),
+        torch_tolerance=3e-5,  # the fast variance of three features loses a digit
     ),
     Case(
         "bfloat16",

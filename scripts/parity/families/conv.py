@@ -64,9 +64,7 @@ def layer(features: int, out: int, kernel: Sequence[int] | int, *args: Any, **kw
 
 CASES = (
     Case("same_1d", layer(3, 4, 3), (normal(2, 6, 3),), torch=conv((1, 1))),
-    Case(
-        "same_even_1d", layer(2, 3, (4,), 3), (normal(2, 8, 2),), torch=conv((1, 1), stride=3)
-    ),
+    Case("same_even_1d", layer(2, 3, (4,), 3), (normal(2, 8, 2),), torch=conv((1, 1), stride=3)),
     Case(
         "causal_1d",
         layer(2, 3, 3, padding="CAUSAL", kernel_dilation=2),

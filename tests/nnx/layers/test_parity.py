@@ -25,7 +25,7 @@ def assert_close(name, actual, expected, tolerance):
 
 
 def assert_agree(actual, expected, tolerance):
-    assert actual.keys() == expected.keys()
+    assert actual.keys() >= expected.keys()
     for name, value in expected.items():
         assert_close(name, actual[name], value, tolerance)
 
@@ -51,7 +51,7 @@ def test_outputs_and_gradients(family, name):
 def test_one_seed_gives_flaxs_parameters(family, name):
     case = FAMILIES[family][name]
     initial = {n: v for n, v in stored(family)[name]["case"].items() if n.startswith("init.")}
-    if not case.flax:
+    if not (case.flax and case.seeded):
         assert not initial
         return
     ours = {f"init.{n}": v for n, v in evaluate.variables(nnx, case.build(nnx)).items()}
