@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import inspect
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -25,6 +26,16 @@ if TYPE_CHECKING:
 ABSENT = object()
 
 
+class _InitSignature:
+    """The signature of a class is that of its ``__init__`` (``inspect`` would show that of ``__new__``)."""
+
+    def __get__(self, obj: Any, owner: type) -> inspect.Signature:
+        if obj is not None:
+            raise AttributeError("__signature__")  # of an instance: that of its __call__
+        signature = inspect.signature(owner.__init__)  # type: ignore[misc]
+        return signature.replace(parameters=list(signature.parameters.values())[1:])
+
+
 class Object:
     """A Python object whose attributes are nodes of a graph: other Objects, Variables, arrays, static values.
 
@@ -44,6 +55,8 @@ class Object:
     _link: Object | None  # an object outside of this one's graph (an optimizer's model)
     _derived: ClassVar[frozenset[str]] = frozenset()  # the names of cached properties
     _declared: ClassVar[dict[str, bool]] = {}  # name -> is static, as nnx.data and nnx.static say
+
+    __signature__ = _InitSignature()
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         return new_object(cls)
