@@ -1,3 +1,4 @@
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -86,3 +87,81 @@ def test_welford_counts_no_masked_values():
 def test_a_mask_that_does_not_fit_is_explained():
     with pytest.raises(ValueError, match=r"mask \[3\] must have the leading axes of x \[\]"):
         nnx.Average("x").update(x=1.0, mask=jnp.ones(3))
+
+
+def test_masks_by_name():
+    metrics = nnx.MultiMetric(a=nnx.Average("x"), b=nnx.Average("x"), c=nnx.metrics.Welford("x"))
+    x = jnp.array([1.0, 3.0])
+    metrics.update(x=x, mask={"a": jnp.array([True, False])})
+    assert [float(v) for v in (metrics.compute()["a"], metrics.compute()["b"])] == [1.0, 2.0]
+    metrics.update(x=x, mask=jnp.array([False, False]))
+    assert metrics.compute()["c"].mean == 2.0
+    with pytest.raises(
+        ValueError, match=r"a mask for 'd', and no such metric \(there are: a, b, c\)"
+    ):
+        metrics.update(x=x, mask={"d": x})
+
+    class Count(nnx.Metric):  # knows no mask
+        def __init__(self):
+            self.n = nnx.metrics.MetricState(jnp.zeros(()))
+
+        def update(self, **kwargs):
+            assert "mask" not in kwargs
+            self.n.value += 1
+
+        def compute(self):
+            return self.n.value
+
+    mixed = nnx.MultiMetric(count=Count(), mean=nnx.Average("x"))
+    mixed.update(x=x, mask={"mean": jnp.array([False, True])})
+    assert {k: float(v) for k, v in mixed.compute().items()} == {"count": 1.0, "mean": 3.0}
+
+
+def test_split_and_merge_in_a_plain_jit():
+    metrics = nnx.MultiMetric(loss=nnx.Average("loss"), spread=nnx.metrics.Welford("loss"))
+    graphdef, state = metrics.split()
+
+    @jax.jit
+    def step(state, loss):
+        metrics = nnx.merge(graphdef, state)
+        metrics.update(loss=loss)
+        return metrics.split()[1], metrics.compute()
+
+    for loss in ([1.0, 2.0], [6.0, 7.0]):
+        state, values = step(state, jnp.array(loss))
+    assert values["loss"] == 4.0
+    np.testing.assert_allclose(values["spread"].standard_deviation, np.std([1, 2, 6, 7]), rtol=1e-6)
+    nnx.update(metrics, state)
+    assert metrics.compute()["loss"] == 4.0
+    kinds = metrics.loss.split(nnx.metrics.MetricState, ...)
+    assert len(kinds) == 3
+    assert not kinds[2]
+
+
+def test_threshold_belongs_to_class_one():
+    accuracy = nnx.metrics.Accuracy(threshold=0.5)
+    accuracy.update(logits=jnp.array([0.5, 0.5, 0.4]), labels=jnp.array([1, 0, 2]))
+    np.testing.assert_allclose(accuracy.compute(), 1 / 3, rtol=1e-6)
+
+
+def test_as_flax_where_installed():
+    theirs = pytest.importorskip("flax.nnx").metrics
+    random = np.random.default_rng(0)
+    pairs = [
+        (nnx.metrics.Average("x"), theirs.Average("x")),
+        (nnx.metrics.Welford("x"), theirs.Welford("x")),
+        (nnx.metrics.Accuracy(), theirs.Accuracy()),
+        (nnx.metrics.Accuracy(threshold=0.0), theirs.Accuracy(threshold=0.0)),
+    ]
+    for n in (3, 1, 8):
+        x = jnp.asarray(random.normal(size=(n, 2)), jnp.float32)
+        logits = jnp.asarray(random.normal(size=(n, 4)), jnp.float32)
+        labels = jnp.asarray(random.integers(0, 4, n), jnp.int32)
+        for pair in pairs:
+            for metric in pair:
+                binary = getattr(metric, "threshold", None) is not None
+                given = {"logits": logits[:, 0] if binary else logits, "labels": labels}
+                metric.update(x=x, **given)
+    for ours, flax in pairs:
+        a, b = jax.tree.leaves(ours.compute()), jax.tree.leaves(flax.compute())
+        np.testing.assert_allclose(a, b, rtol=1e-5)
