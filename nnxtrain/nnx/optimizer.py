@@ -90,7 +90,12 @@ class Optimizer(Module):
                 f"the gradients are a {type(grads).__name__}; pass the State that nnx.grad returns for the model"
             )
         flat = _params(grads, ...) if isinstance(grads, Module) else to_flat_state(grads)
-        given = {path: g.raw_value if isinstance(g, Variable) else g for path, g in flat}
+        kinds = {type(variable) for _, variable in targets}  # nnx.vjp has those of other kinds too
+        given = {
+            path: g.raw_value if isinstance(g, Variable) else g
+            for path, g in flat
+            if not isinstance(g, Variable) or type(g) in kinds
+        }
         wanted = {path for path, _ in targets}
         for what, paths in (
             ("no gradient for", wanted - set(given)),

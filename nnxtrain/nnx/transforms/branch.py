@@ -8,6 +8,7 @@ from typing import Any
 import jax
 
 from nnxtrain.nnx.errors import StructureError
+from nnxtrain.nnx.graphdef_diff import graphdef_diff
 from nnxtrain.nnx.transforms import lift
 from nnxtrain.nnx.transforms.axes import is_slot
 from nnxtrain.nnx.transforms.lifted import Call, Lifted, dotted
@@ -133,11 +134,24 @@ class Branches:
                 or first.origins != patch.origins
                 or first.outputs != patch.outputs
             ):
-                what = f" ({changed[0]} is changed by one of them)" if changed else ""
+                what = f" ({self._difference(first, patch) or changed[0]})" if changed else ""
                 raise StructureError(
                     f"{self.name}: {self.names[0]} and {name} leave different structures{what}, but one program must do for "
                     "both. Make the same attributes in both, or before them, and return the same objects"
                 )
+
+    def _difference(self, first: lift.Patch | None, other: lift.Patch | None) -> str:
+        """The first difference between what two branches leave."""
+        if first is None or other is None:
+            before, patch = self.call.graphdef, first or other
+            assert patch is not None
+            graphdef = patch.graphdef
+            if len(self.call.roots) == 1:  # a patch is of a tuple of the roots
+                return f"{dotted(patch.restructured[0])} is changed by one of them only"
+            pair = (before, graphdef) if first is None else (graphdef, before)
+        else:
+            pair = (first.graphdef, other.graphdef)
+        return "; ".join(map(str, graphdef_diff(*pair)[:2]))
 
     def _check_written(self, call: Call, values: list[Any]) -> None:
         """Each branch writes what the others leave as it was, or write, in one shape and dtype."""
