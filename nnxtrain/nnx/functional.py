@@ -6,6 +6,7 @@ themselves are shared, not copied.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -290,7 +291,11 @@ def clone(
             structure.graphdef, [leaf for _, leaf in _live(structure)], True, share=True
         )
     values = structure.values()
-    return structure.graphdef.build(jax.tree.map(jnp.copy, values) if arrays else values)[0]
+    return structure.graphdef.build(jax.tree.map(_copy, values) if arrays else values)[0]
+
+
+def _copy(leaf: Any) -> Any:
+    return jnp.copy(leaf) if isinstance(leaf, jax.Array) else copy.copy(leaf)
 
 
 def pop(node: Any, *filters: Any) -> Any:
@@ -309,16 +314,20 @@ def pop(node: Any, *filters: Any) -> Any:
         for path, leaf in zip(structure.graphdef.paths, structure.leaves)
         if isinstance(leaf, Variable) and predicate(path, leaf)
     }
+    numbers = {i for i, node in enumerate(structure.nodes) if id(node) in taken}
     places = [
-        (container, key, id(value))
-        for container in structure.nodes
-        if isinstance(container, Object)
-        for key, value in container._graph_items()
-        if id(value) in taken
+        (container, key, ref)
+        for container, attributes in zip(structure.nodes, structure.graphdef.attributes)
+        for key, ref in attributes
+        if type(ref) is int and ref in numbers
     ]
-    fixed = taken.keys() - {number for _, _, number in places}
+    removable = {ref for container, _, ref in places if isinstance(container, Object)}
+    fixed = {ref for container, _, ref in places if not isinstance(container, Object)}
+    fixed |= numbers - removable
     if fixed:
-        path = ".".join(map(str, taken[min(fixed)][0])) or "the Variable itself"
+        path = (
+            ".".join(map(str, structure.graphdef.node_paths[min(fixed)])) or "the Variable itself"
+        )
         raise StructureError(
             f"nnx.pop cannot take {path} out of what holds it, which is immutable; use a list in place of a tuple"
         )
