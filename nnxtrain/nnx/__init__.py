@@ -37,7 +37,6 @@ from nnxtrain.nnx.cached import cached_partial
 from nnxtrain.nnx.capturing import capture
 from nnxtrain.nnx.containers import Dict, List, Sequential
 from nnxtrain.nnx.dataclass_object import dataclass
-from nnxtrain.nnx.display import display
 from nnxtrain.nnx.ema import EMA
 from nnxtrain.nnx.errors import FrozenError, StructureError, TraceError
 from nnxtrain.nnx.filters import All, Everything, Not, Nothing, OfType, PathContains, WithTag
@@ -57,8 +56,11 @@ from nnxtrain.nnx.functional import (
 )
 from nnxtrain.nnx.graph import iter_graph
 from nnxtrain.nnx.graphdef import GraphDef
-from nnxtrain.nnx.graphdef_diff import graphdef_diff
 from nnxtrain.nnx.guard import frozen
+from nnxtrain.nnx.inspection.display import display
+from nnxtrain.nnx.inspection.graphdef_diff import graphdef_diff
+from nnxtrain.nnx.inspection.recompile import explain_recompile
+from nnxtrain.nnx.inspection.tabulate import tabulate
 from nnxtrain.nnx.layers.attention import MultiHeadAttention
 from nnxtrain.nnx.layers.batch_norm import BatchNorm
 from nnxtrain.nnx.layers.bidirectional import Bidirectional
@@ -100,7 +102,6 @@ from nnxtrain.nnx.partitioning import (
     get_partition_spec,
     with_partitioning,
 )
-from nnxtrain.nnx.recompile import explain_recompile
 from nnxtrain.nnx.rng_transforms import fork_rngs, reseed, restore_rngs, split_rngs, with_rngs
 from nnxtrain.nnx.rngs import Rngs, RngStream
 from nnxtrain.nnx.saving.checkpoint import load, load_report, save
@@ -119,7 +120,6 @@ from nnxtrain.nnx.state import (
     to_flat_state,
     to_pure_dict,
 )
-from nnxtrain.nnx.tabulate import tabulate
 from nnxtrain.nnx.train_state import TrainState
 from nnxtrain.nnx.transforms.abstract import eval_shape
 from nnxtrain.nnx.transforms.autodiff import DiffState, grad, value_and_grad

@@ -148,7 +148,7 @@ class Object:
         _set(self, "_link", link)
 
     def __repr__(self) -> str:
-        from nnxtrain.nnx.display import format_object
+        from nnxtrain.nnx.inspection.display import format_object
 
         return format_object(self)
 

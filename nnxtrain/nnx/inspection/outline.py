@@ -82,8 +82,9 @@ class _Outliner:
             words: list[str] = []
             self.array(value, words)
             return Entry(name, "", words, sizes={"Array": size_of(value)})
-        if holds_data(value) or (isinstance(value, Mapping) and not _plain_mapping(value)):
-            return self.container(name, _pytree_name(value), _items(value), path)
+        items = items_of(value)
+        if items is not None:
+            return self.container(name, type(value).__name__, items, path)
         return static_entry(name, value)
 
     def container(
@@ -107,8 +108,9 @@ class _Outliner:
             self.array(value, words)
             words += metadata
             return Entry(name, kind, words, sizes=sizes)
-        if holds_data(value):
-            entry = self.container(name, kind, _items(value), path)
+        items = items_of(value)
+        if items is not None:
+            entry = self.container(name, kind, items, path)
             entry.sizes = sizes
             entry.children += [static_entry(k, v) for k, v in variable._metadata.items()]
             return entry
@@ -176,16 +178,11 @@ def _is_array(value: Any) -> bool:
     return isinstance(value, jax.Array | np.ndarray | jax.ShapeDtypeStruct)
 
 
-def _plain_mapping(value: Any) -> bool:
-    return not any(map(holds_data, value.values()))
-
-
-def _pytree_name(value: Any) -> str:
-    return type(value).__name__
-
-
-def _items(value: Any) -> list[tuple[Any, Any]]:
+def items_of(value: Any) -> list[tuple[Any, Any]] | None:
+    """The keys and children of a pytree that holds data; None for anything else."""
+    if not holds_data(value):
+        return None
     if isinstance(value, Mapping):
         return list(value.items())  # in their own order; as a pytree they would be sorted
-    items, _ = _open(value)
-    return items
+    opened = _open(value)
+    return opened and opened[0]

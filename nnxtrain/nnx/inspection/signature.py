@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import jax
 
 from nnxtrain.nnx.graphdef import GraphDef, Path
-from nnxtrain.nnx.graphdef_diff import ABSENT, Difference, graphdef_diff, identity_advice
+from nnxtrain.nnx.inspection.graphdef_diff import ABSENT, Difference, graphdef_diff, identity_advice
 from nnxtrain.nnx.inspection.static_text import static_text
 from nnxtrain.nnx.inspection.summaries import type_text
 from nnxtrain.nnx.static import Static

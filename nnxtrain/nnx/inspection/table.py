@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from nnxtrain.nnx.tabulate import Row
+    from nnxtrain.nnx.inspection.tabulate import Row
 
 
 def render(
@@ -88,11 +88,11 @@ def _print_list(console: Console, title: str, rows: Sequence[Row], contents: Con
     console.print(Text(title, "bold"), soft_wrap=True)
     console.print()
     for row in rows:
+        path, _, calls = _path(row).partition("\n")
+        text = Text.assemble((path or "(whole)", "bold"), " ", (row.type.__name__, "cyan"))
+        console.print(text.append(f" ({calls})" if calls else "", "dim"))
         fields = {name: text.split("\n") for name, text in _call_columns(rows, row).items()}
         fields |= {kind: _held(row, kind, contents) for kind in contents.kinds}
-        path, _, calls = _path(row).partition("\n")
-        head = [(path or "(whole)", "bold"), " ", (row.type.__name__, "cyan")]
-        console.print(Text.assemble(*head, (f" ({calls})" if calls else "", "dim")))
         margin = max(map(len, fields), default=0) + 2
         for name, lines in fields.items():
             for number, line in enumerate(line for line in lines if line):

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
-from nnxtrain.nnx.graph import _open, holds_data
+from nnxtrain.nnx.inspection.outline import items_of
 from nnxtrain.nnx.inspection.static_text import static_text
 from nnxtrain.nnx.inspection.summaries import type_text
 from nnxtrain.nnx.module import Object
@@ -38,9 +37,9 @@ def _lines(value: Any) -> list[str]:
         return [f"{type(value).__name__}(...)"]
     if hasattr(value, "shape") and hasattr(value, "dtype"):
         return [type_text(value)]
-    if not holds_data(value) and not (isinstance(value, tuple | list | Mapping) and value):
+    items = items_of(value)
+    if items is None:
         return [static_text(value, 40)]
-    items = list(value.items()) if isinstance(value, Mapping) else _open(value)[0]
     result: list[str] = []
     for key, child in items:
         lines = _lines(child)

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 
 from nnxtrain.nnx.errors import StructureError
-from nnxtrain.nnx.graphdef_diff import graphdef_diff
+from nnxtrain.nnx.inspection.graphdef_diff import graphdef_diff
 from nnxtrain.nnx.transforms import lift
 from nnxtrain.nnx.transforms.axes import is_slot
 from nnxtrain.nnx.transforms.lifted import Call, Lifted, dotted

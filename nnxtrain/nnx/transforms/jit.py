@@ -15,8 +15,8 @@ import jax.numpy as jnp
 
 from nnxtrain.nnx.graph import Structure
 from nnxtrain.nnx.graphdef import GraphDef
+from nnxtrain.nnx.inspection.recompile import History, watchers
 from nnxtrain.nnx.module import Object
-from nnxtrain.nnx.recompile import History, watchers
 from nnxtrain.nnx.transforms import lift
 from nnxtrain.nnx.transforms.callables import unbind
 from nnxtrain.nnx.transforms.jit_shardings import JitShardings, ProgramShardings

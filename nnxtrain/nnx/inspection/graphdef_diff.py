@@ -85,9 +85,10 @@ class _Comparison:
                 self.add(path, self.link(self.old, one), self.link(self.new, two))
             self.attributes(a, b, path)
         elif isinstance(one, PytreeDef):
-            if one.build != two.build:
-                self.statics(one.build, two.build, path)
+            known = len(self.found)
             self.attributes(a, b, path)
+            if one.build != two.build and len(self.found) == known:
+                self.statics(_built_by(one), _built_by(two), path)
 
     def variables(self, one: VariableDef, two: VariableDef, path: Path) -> None:
         if one.type is not two.type:
@@ -162,6 +163,12 @@ class _Comparison:
         if node.link is None:
             return "its model is not passed"
         return f"its model is {'.'.join(map(str, graphdef.node_paths[node.link])) or 'the whole'}"
+
+
+def _built_by(node: PytreeDef) -> Static:
+    """What tells two pytrees of the same children apart: the treedef, or the function of a method or a partial."""
+    build = node.build.value
+    return Static(build.args[0] if build.args else build.func)
 
 
 def identity_advice(old: Any, new: Any) -> str:
