@@ -148,7 +148,7 @@ class MultiHeadAttention(Module):
         common: dict[str, Any] = {
             "use_bias": use_bias, "dtype": dtype, "param_dtype": param_dtype, "precision": precision, "rngs": rngs,
         }  # fmt: skip
-        project = partial(
+        project: Callable[..., LinearGeneral] = partial(
             LinearGeneral,
             **common,
             kernel_init=kernel_init,
@@ -203,6 +203,8 @@ class MultiHeadAttention(Module):
         sow_weights: bool = False,
         decode: bool | None = None,
         is_causal: bool = False,
+        out_sharding: Any = None,
+        qkv_sharding: Any = None,
     ) -> jax.Array:
         """Attend from ``inputs_q`` to ``inputs_k`` and ``inputs_v``.
 
@@ -217,6 +219,8 @@ class MultiHeadAttention(Module):
           rngs: random streams or a key for the dropout, in place of the layer's own.
           sow_weights: keep the attention weights as the ``nnx.Intermediate`` "attention_weights".
           is_causal: position i sees the positions 0 to i.
+          out_sharding, qkv_sharding: of the results of the last projection and of the others, as in
+            ``jax.lax.dot_general``.
 
         Returns:
           float[*batch, q_length, out_features]. In a compiled function, where no error can be raised, decoding into a full
@@ -239,7 +243,9 @@ class MultiHeadAttention(Module):
                     f"MultiHeadAttention takes {name} [*batch, length, {features}]; it got {list(inputs.shape)}"
                 )
 
-        query, key, value = self.query(inputs_q), self.key(inputs_k), self.value(inputs_v)
+        query = self.query(inputs_q, out_sharding=qkv_sharding)
+        key = self.key(inputs_k, out_sharding=qkv_sharding)
+        value = self.value(inputs_v, out_sharding=qkv_sharding)
         if self.query_ln is not None and self.key_ln is not None:
             query, key = self.query_ln(query), self.key_ln(key)
         full: Any = False
@@ -263,7 +269,7 @@ class MultiHeadAttention(Module):
         )
         if full is not False:
             x = jnp.where(full, jnp.nan, x)
-        return self.out(x)
+        return self.out(x, out_sharding=out_sharding)
 
     def _dropout(self, rngs: Any, deterministic: bool | None) -> tuple[jax.Array | None, bool]:
         """The key of a call's dropout, and whether there is none."""

@@ -40,11 +40,8 @@ class RNNCellBase(Module):
         raise NotImplementedError
 
 
-class ProjectedCell(RNNCellBase):
-    """A cell that sees its input through a projection, which does not depend on the carry.
-
-    ``cell(carry, x)`` is ``cell.recur(carry, cell.project(x))``. So ``nnx.RNN`` projects all steps at once, in one large
-    product. (A subclass with a ``__call__`` of its own is called step by step.)
+class VectorCell(RNNCellBase):
+    """A cell whose inputs and carry are vectors, and whose gates are linear in both.
 
     Args:
       in_features, hidden_features: sizes of the last axis of input and output.
@@ -96,29 +93,11 @@ class ProjectedCell(RNNCellBase):
             **options,
         )
 
-    def project(self, inputs: jax.Array) -> Any:
-        """What the gates get from inputs [..., in_features]: an array, or a pytree of them, with the same leading axes."""
-        raise NotImplementedError
-
-    def recur(self, carry: Carry, projected: Any) -> tuple[Carry, jax.Array]:
-        """One step from projected inputs."""
-        raise NotImplementedError
-
-    def __call__(self, carry: Carry, inputs: jax.Array) -> tuple[Carry, jax.Array]:
-        """One step.
-
-        Args:
-          carry: from ``initialize_carry`` or the step before; it keeps its dtype.
-          inputs: float[*batch, in_features].
-
-        Returns:
-          the next carry, and the output float[*batch, hidden_features].
-        """
+    def _check_inputs(self, inputs: jax.Array) -> None:
         if inputs.shape[-1:] != (self.in_features,):
             raise ValueError(
                 f"{type(self).__name__} takes [*batch, {self.in_features}]; it got {list(inputs.shape)}"
             )
-        return self.recur(carry, self.project(inputs))
 
     def initialize_carry(
         self,

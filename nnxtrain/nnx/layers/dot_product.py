@@ -90,7 +90,7 @@ def attention_weights(
     if bias is not None:
         logits = logits + bias.astype(logits.dtype)
     if is_causal:
-        causal = jnp.tri(*logits.shape[-2:], dtype=bool)
+        causal = jnp.tri(logits.shape[-2], logits.shape[-1], dtype=bool)
         mask = causal if mask is None else jnp.logical_and(mask, causal)
     if mask is not None:
         # Not -inf: a row that sees nothing stays finite, and so does its gradient.

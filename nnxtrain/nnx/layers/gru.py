@@ -9,14 +9,14 @@ import jax
 import jax.numpy as jnp
 from jax.nn import sigmoid, tanh
 
-from nnxtrain.nnx.layers.cell import Initializer, ProjectedCell, orthogonal
+from nnxtrain.nnx.layers.cell import Initializer, VectorCell, orthogonal
 from nnxtrain.nnx.layers.dtypes import promote_dtype
 from nnxtrain.nnx.layers.linear import NO_METADATA, default_bias_init, default_kernel_init
 from nnxtrain.nnx.rngs import Rngs
 from nnxtrain.nnx.variables import Param
 
 
-class GRUCell(ProjectedCell):
+class GRUCell(VectorCell):
     r"""Gated recurrent unit (Cho et al. 2014, https://arxiv.org/abs/1406.1078; with the biases of cuDNN and PyTorch).
 
     .. math::
@@ -80,11 +80,14 @@ class GRUCell(ProjectedCell):
         zeros = jnp.zeros((hidden_features,), param_dtype)
         self.b_hn = Param(zeros, **{**bias_metadata, "missing_is_zero": True})
 
-    def project(self, inputs: jax.Array) -> jax.Array:
-        return self.dense_i(inputs)
+    def __call__(self, carry: jax.Array, inputs: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """One step from ``carry``, which keeps its dtype, and ``inputs`` float[*batch, in_features].
 
-    def recur(self, carry: jax.Array, projected: jax.Array) -> tuple[jax.Array, jax.Array]:
-        x_r, x_z, x_n = jnp.split(projected, 3, axis=-1)
+        Returns:
+          the next carry, and the output float[*batch, hidden_features].
+        """
+        self._check_inputs(inputs)
+        x_r, x_z, x_n = jnp.split(self.dense_i(inputs), 3, axis=-1)
         h_r, h_z, h_n = jnp.split(self.dense_h(carry), 3, axis=-1)
         r = self.gate_fn(x_r + h_r)
         z = self.gate_fn(x_z + h_z)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax.nn import sigmoid, tanh
 
-from nnxtrain.nnx.layers.cell import Initializer, ProjectedCell, orthogonal
+from nnxtrain.nnx.layers.cell import Initializer, VectorCell, orthogonal
 from nnxtrain.nnx.layers.dtypes import promote_dtype
 from nnxtrain.nnx.layers.linear import NO_METADATA, default_bias_init, default_kernel_init
 from nnxtrain.nnx.rngs import Rngs
@@ -17,7 +18,7 @@ from nnxtrain.nnx.rngs import Rngs
 LSTMCarry = tuple[jax.Array, jax.Array]  # c and h
 
 
-class LSTMCell(ProjectedCell):
+class LSTMCell(VectorCell):
     r"""Long short-term memory (Hochreiter and Schmidhuber 1997; with the forget gate of Gers et al. 2000).
 
     .. math::
@@ -33,7 +34,7 @@ class LSTMCell(ProjectedCell):
       kernel_init, recurrent_kernel_init, bias_init: initialisers of the matrices of x and of h, and of the biases.
       kernel_metadata, recurrent_kernel_metadata, bias_metadata: metadata of these Params.
       in_features, hidden_features, dtype, param_dtype, carry_init, promote_dtype, keep_rngs, rngs: as in
-        :class:`nnxtrain.nnx.layers.cell.ProjectedCell`.
+        :class:`nnxtrain.nnx.layers.cell.VectorCell`.
 
     The carry is (c, h). Each gate has linear layers of its own: ``ii``, ``if_``, ``ig``, ``io`` with
     ``kernel`` [in_features, hidden_features]; ``hi``, ``hf``, ``hg``, ``ho`` with ``kernel`` and ``bias``.
@@ -85,23 +86,29 @@ class LSTMCell(ProjectedCell):
         self._make_layers(kernel, recurrent, (bias_init, bias_metadata), rngs)
 
     def _make_layers(self, kernel: Any, recurrent: Any, bias: Any, rngs: Rngs) -> None:
-        for name in ("ii", "if_", "ig", "io"):
-            setattr(self, name, self._dense(self.in_features, 1, kernel, None, rngs))
-        for name in ("hi", "hf", "hg", "ho"):
-            setattr(self, name, self._dense(self.hidden_features, 1, recurrent, bias, rngs))
+        of_input = partial(self._dense, self.in_features, 1, kernel, None, rngs)
+        of_hidden = partial(self._dense, self.hidden_features, 1, recurrent, bias, rngs)
+        self.ii, self.if_, self.ig, self.io = of_input(), of_input(), of_input(), of_input()
+        self.hi, self.hf, self.hg, self.ho = of_hidden(), of_hidden(), of_hidden(), of_hidden()
 
-    def project(self, inputs: jax.Array) -> Any:
-        return self.ii(inputs), self.if_(inputs), self.ig(inputs), self.io(inputs)
+    def _gates(self, x: jax.Array, h: jax.Array) -> Any:
+        """The sums for i, f, g and o."""
+        return (
+            self.ii(x) + self.hi(h),
+            self.if_(x) + self.hf(h),
+            self.ig(x) + self.hg(h),
+            self.io(x) + self.ho(h),
+        )
 
-    def recur(self, carry: LSTMCarry, projected: Any) -> tuple[LSTMCarry, jax.Array]:
-        h = carry[1]
-        i, f, g, o = projected
-        return self._update(carry, i + self.hi(h), f + self.hf(h), g + self.hg(h), o + self.ho(h))
+    def __call__(self, carry: LSTMCarry, inputs: jax.Array) -> tuple[LSTMCarry, jax.Array]:
+        """One step from ``carry``, which keeps its dtype, and ``inputs`` float[*batch, in_features].
 
-    def _update(
-        self, carry: LSTMCarry, i: jax.Array, f: jax.Array, g: jax.Array, o: jax.Array
-    ) -> tuple[LSTMCarry, jax.Array]:
+        Returns:
+          the next carry, and the output float[*batch, hidden_features].
+        """
+        self._check_inputs(inputs)
         c, h = carry
+        i, f, g, o = self._gates(inputs, h)
         new_c = self.gate_fn(f) * c + self.gate_fn(i) * self.activation_fn(g)
         new_h = self.gate_fn(o) * self.activation_fn(new_c)
         return (new_c.astype(c.dtype), new_h.astype(h.dtype)), new_h
@@ -123,9 +130,5 @@ class OptimizedLSTMCell(LSTMCell):
         self.dense_i = self._dense(self.in_features, 4, kernel, None, rngs)
         self.dense_h = self._dense(self.hidden_features, 4, recurrent, bias, rngs)
 
-    def project(self, inputs: jax.Array) -> jax.Array:
-        return self.dense_i(inputs)
-
-    def recur(self, carry: LSTMCarry, projected: jax.Array) -> tuple[LSTMCarry, jax.Array]:
-        i, f, g, o = jnp.split(projected + self.dense_h(carry[1]), 4, axis=-1)
-        return self._update(carry, i, f, g, o)
+    def _gates(self, x: jax.Array, h: jax.Array) -> Any:
+        return jnp.split(self.dense_i(x) + self.dense_h(h), 4, axis=-1)

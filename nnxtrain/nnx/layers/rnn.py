@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from nnxtrain.nnx.filters import to_predicate
-from nnxtrain.nnx.functional import variables
 from nnxtrain.nnx.graph import iter_graph
-from nnxtrain.nnx.layers.cell import Carry, ProjectedCell, RNNCellBase
+from nnxtrain.nnx.layers.cell import Carry, RNNCellBase
 from nnxtrain.nnx.module import Module
 from nnxtrain.nnx.rngs import Rngs, RngStream
-from nnxtrain.nnx.state import to_flat_state
 from nnxtrain.nnx.transforms import axes
 from nnxtrain.nnx.transforms.scan import scan
-from nnxtrain.nnx.variables import Intermediate, Param
+from nnxtrain.nnx.variables import Intermediate
 
 SOWN_IS_STACKED = axes.StateAxes({Intermediate: 0, ...: axes.Carry})
 
@@ -38,9 +38,6 @@ class RNN(Module):
         sequence, Gal and Ghahramani 2016, https://arxiv.org/abs/1512.05287), and other ones in the next call.
       rngs: for the initial carry: random streams, of which the RNN keeps a fork of ``carry``; True makes a stream of its
         own, False none.
-
-    A cell that is a :class:`nnxtrain.nnx.layers.cell.ProjectedCell` with nothing but Params gets all its inputs projected in
-    one product.
 
     >>> from nnxtrain import nnx
     >>> rnn = nnx.RNN(nnx.GRUCell(3, 4, rngs=nnx.Rngs(0)), return_carry=True)
@@ -115,10 +112,11 @@ class RNN(Module):
         time_axis = 0 if time_major else num_batch
         x = jnp.moveaxis(inputs, time_axis, 0)
         batch = x.shape[1 : 1 + num_batch]
-        if seq_lengths is not None and jnp.shape(seq_lengths) != batch:
+        seq_lengths = None if seq_lengths is None else jnp.asarray(seq_lengths)
+        if seq_lengths is not None and seq_lengths.shape != batch:
             raise ValueError(
                 f"RNN takes seq_lengths {list(batch)}, one for each sequence of the inputs {list(inputs.shape)}; "
-                f"it got {list(jnp.shape(seq_lengths))}"
+                f"it got {list(seq_lengths.shape)}"
             )
         if reverse:
             x = flip_sequences(x, seq_lengths)
@@ -127,42 +125,26 @@ class RNN(Module):
             stream = rngs.carry if isinstance(rngs, Rngs) else rngs
             initial_carry = self.cell.initialize_carry(x.shape[1:], stream)
 
-        advance: Callable[..., Any] = _call
-        if self._projects():
-            x, advance = self.cell.project(x), _recur  # type: ignore[attr-defined]
-        restore = _hold_streams(self.cell, self.broadcast_rngs)
-        if seq_lengths is None or not return_carry:
-            carry, outputs = self._loop(advance)(self.cell, initial_carry, x)
-        else:
-            steps = jnp.arange(inputs.shape[time_axis]).reshape(-1, *(1,) * num_batch)
-            loop = self._loop(_until_end(advance))
-            state = (initial_carry, initial_carry)
-            (_, carry), outputs = loop(self.cell, state, (x, steps < seq_lengths))
-        restore()
-
+        last = initial_carry if return_carry and seq_lengths is not None else None
+        valid = None if seq_lengths is None else _steps(x, num_batch) < seq_lengths
+        (carry, last), outputs = self._loop()(self.cell, (initial_carry, last), (x, valid))
+        carry = carry if last is None else last
         if reverse and keep_order:
             outputs = jax.tree.map(lambda y: flip_sequences(y, seq_lengths), outputs)
         outputs = jax.tree.map(lambda y: jnp.moveaxis(y, 0, time_axis), outputs)
         return (carry, outputs) if return_carry else outputs
 
-    def _projects(self) -> bool:
-        """Whether all steps may be projected at once: nothing in the cell is random, counts, or differs between steps."""
-        return (
-            type(self.cell).__call__ is ProjectedCell.__call__
-            and self.state_axes == SOWN_IS_STACKED
-            and all(isinstance(v, Param) for _, v in to_flat_state(variables(self.cell)))
-        )
-
-    def _loop(self, advance: Callable[..., Any]) -> Callable[..., Any]:
+    def _loop(self) -> Callable[..., Any]:
         same = to_predicate(self.broadcast_rngs)
+        keys = [jax.random.split(stream(), 1)[0] for stream in _streams(self.cell, same)]
 
-        def step(cell: RNNCellBase, carry: Carry, x: Any) -> Any:
-            streams = _streams(cell, same)
-            counts = [stream.count.raw_value for stream in streams]
-            out = advance(cell, carry, x)
-            for stream, count in zip(streams, counts):
-                stream.count.set_raw_value(count)
-            return out
+        def step(cell: RNNCellBase, carries: tuple[Carry, Carry], inputs: tuple[Any, Any]) -> Any:
+            (carry, last), (x, valid) = carries, inputs
+            with _lent(_streams(cell, same), keys):
+                carry, y = cell(carry, x)
+            if last is not None:
+                last = jax.tree.map(partial(_select, valid), carry, last)
+            return (carry, last), y
 
         return scan(
             step,
@@ -172,29 +154,13 @@ class RNN(Module):
         )
 
 
-def _call(cell: RNNCellBase, carry: Carry, x: Any) -> tuple[Carry, Any]:
-    return cell(carry, x)
+def _select(valid: jax.Array, new: jax.Array, old: jax.Array) -> jax.Array:
+    return jnp.where(valid.reshape(valid.shape + (1,) * (new.ndim - valid.ndim)), new, old)
 
 
-def _recur(cell: ProjectedCell, carry: Carry, projected: Any) -> tuple[Carry, Any]:
-    return cell.recur(carry, projected)
-
-
-def _until_end(advance: Callable[..., Any]) -> Callable[..., Any]:
-    """A step that also keeps, for each sequence, the carry after the last step that counts."""
-
-    def step(cell: RNNCellBase, carries: tuple[Carry, Carry], inputs: tuple[Any, Any]) -> Any:
-        (carry, last), (x, counts) = carries, inputs
-        carry, y = advance(cell, carry, x)
-
-        def select(new: jax.Array, old: jax.Array) -> jax.Array:
-            return jnp.where(
-                counts.reshape(counts.shape + (1,) * (new.ndim - counts.ndim)), new, old
-            )
-
-        return (carry, jax.tree.map(select, carry, last)), y
-
-    return step
+def _steps(x: jax.Array, num_batch: int) -> jax.Array:
+    """The number of each step of ``x`` [time, *batch, ...], [time, 1, ...]."""
+    return jnp.arange(x.shape[0]).reshape(-1, *(1,) * num_batch)
 
 
 def _streams(cell: Module, matches: Callable[[tuple, Any], bool]) -> list[RngStream]:
@@ -205,22 +171,17 @@ def _streams(cell: Module, matches: Callable[[tuple, Any], bool]) -> list[RngStr
     ]
 
 
-def _hold_streams(cell: Module, filter: Any) -> Callable[[], None]:
-    """Give the streams a key of this call alone, the same for all steps; the result puts their own back."""
-    streams = _streams(cell, to_predicate(filter)) if filter is not None else []
-    own = []
-    for stream in streams:
-        key = stream()
-        own.append((stream, stream.key.raw_value, stream.count.raw_value))
-        stream.key.set_raw_value(jax.random.split(key, 1)[0])
+@contextmanager
+def _lent(streams: list[RngStream], keys: list[jax.Array]) -> Iterator[None]:
+    """Let streams start from other keys for a while."""
+    own = [(stream.key.raw_value, stream.count.raw_value) for stream in streams]
+    for stream, key in zip(streams, keys):
+        stream.key.set_raw_value(key)
         stream.count.set_raw_value(jnp.zeros((), jnp.uint32))
-
-    def restore() -> None:
-        for stream, key, count in own:
-            stream.key.set_raw_value(key)
-            stream.count.set_raw_value(count)
-
-    return restore
+    yield
+    for stream, (key, count) in zip(streams, own):
+        stream.key.set_raw_value(key)
+        stream.count.set_raw_value(count)
 
 
 def flip_sequences(x: jax.Array, seq_lengths: jax.Array | None) -> jax.Array:
@@ -232,8 +193,7 @@ def flip_sequences(x: jax.Array, seq_lengths: jax.Array | None) -> jax.Array:
     """
     if seq_lengths is None:
         return jnp.flip(x, 0)
-    steps = jnp.arange(x.shape[0]).reshape(-1, *(1,) * jnp.ndim(seq_lengths))
-    source = (seq_lengths - 1 - steps) % x.shape[0]
+    source = (seq_lengths - 1 - _steps(x, seq_lengths.ndim)) % x.shape[0]
     source = source.reshape(source.shape + (1,) * (x.ndim - source.ndim))
     return jnp.take_along_axis(x, source, axis=0)
 

@@ -9,13 +9,13 @@ import jax
 import jax.numpy as jnp
 from jax.nn import tanh
 
-from nnxtrain.nnx.layers.cell import Initializer, ProjectedCell, orthogonal
+from nnxtrain.nnx.layers.cell import Initializer, VectorCell, orthogonal
 from nnxtrain.nnx.layers.dtypes import promote_dtype
 from nnxtrain.nnx.layers.linear import NO_METADATA, default_bias_init, default_kernel_init
 from nnxtrain.nnx.rngs import Rngs
 
 
-class SimpleCell(ProjectedCell):
+class SimpleCell(VectorCell):
     r"""The recurrence of Elman 1990, :math:`h' = \tanh(W_i x + b_i + W_h h)`.
 
     Arguments as in :class:`nnxtrain.nnx.LSTMCell`, and ``residual``: add h inside of the tanh. ``dtype`` is float32 unless
@@ -70,11 +70,14 @@ class SimpleCell(ProjectedCell):
             in_features, 1, (kernel_init, kernel_metadata), (bias_init, bias_metadata), rngs
         )
 
-    def project(self, inputs: jax.Array) -> jax.Array:
-        return self.dense_i(inputs)
+    def __call__(self, carry: jax.Array, inputs: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """One step from ``carry``, which keeps its dtype, and ``inputs`` float[*batch, in_features].
 
-    def recur(self, carry: jax.Array, projected: jax.Array) -> tuple[jax.Array, jax.Array]:
-        total = projected + self.dense_h(carry)
+        Returns:
+          the next carry, and the output float[*batch, hidden_features].
+        """
+        self._check_inputs(inputs)
+        total = self.dense_i(inputs) + self.dense_h(carry)
         if self.residual:
             total = total + carry
         h = self.activation_fn(total)
