@@ -4,15 +4,14 @@ JAX compiles a sampler for each shape, which makes up most of the time it takes 
 gives element i of an array bits that depend on the key and i alone (``jax_threefry_partitionable``). So one program of
 a fixed size, to which the place of its first element is an argument, draws an array of any shape piece by piece.
 
-The place travels inside the key: :data:`PLACED` is threefry with counters that start there, and the samplers of
-``jax.random`` draw from it unchanged. The numbers are those of ``jax.random``, bit for bit.
+The place travels inside the key: :data:`PLACED` is threefry with counters that start there, and ``jax.random.uniform``
+draws from it unchanged. The numbers are those of ``jax.random``, bit for bit.
 """
 
 from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -30,13 +29,7 @@ ROW = (
 )  # elements that a call of the program returns; a call draws only the blocks that are needed
 IN_FLIGHT = 4  # rows that are computed while the one before is copied
 
-_SAMPLERS: dict[str, Callable[..., jax.Array]] = {
-    "uniform": lambda key, dtype, low, high: jax.random.uniform(key, (BLOCK,), dtype, low, high),
-    "normal": lambda key, dtype, low, high: jax.random.normal(key, (BLOCK,), dtype),
-    "truncated_normal": lambda key, dtype, low, high: jax.random.truncated_normal(
-        key, low, high, (BLOCK,), dtype
-    ),
-}
+_SAMPLERS = ("uniform", "normal", "truncated_normal")
 _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 
 
@@ -85,15 +78,31 @@ PLACED = define_prng_impl(
 )
 
 
-@partial(jax.jit, static_argnums=(0, 1))
-def _row(sampler: str, dtype: Any, key: Any, num_blocks: Any, low: Any, high: Any) -> jax.Array:
-    """Draw ``num_blocks`` blocks from the key's place on; the rest of the row is zero."""
+@partial(jax.jit, static_argnums=0)
+def _row(dtype: Any, key: Any, num_blocks: Any, sampler: Any, low: Any, high: Any) -> jax.Array:
+    """Draw ``num_blocks`` blocks from the key's place on; the rest of the row is zero.
+
+    ``sampler`` (an index into ``_SAMPLERS``) is an argument too: a model that draws from several distributions needs
+    one program. All begin with uniform numbers; the steps after that are those of ``jax.random``, in its order.
+    """
+    low, high = lax.convert_element_type(low, dtype), lax.convert_element_type(high, dtype)
+    sqrt2, infinity = np.array(np.sqrt(2), dtype), np.array(np.inf, dtype)
+    truncated = sampler == _SAMPLERS.index("truncated_normal")
+    start = jnp.where(truncated, lax.erf(low / sqrt2), low)
+    stop = jnp.where(truncated, lax.erf(high / sqrt2), high)
+    least = jnp.where(truncated, lax.nextafter(low, infinity), -infinity)
+    most = jnp.where(truncated, lax.nextafter(high, -infinity), infinity)
+
+    def to_normal(uniform: jax.Array) -> jax.Array:
+        return jnp.clip(sqrt2 * lax.erf_inv(uniform), least, most)
 
     def draw(i: jax.Array, row: jax.Array) -> jax.Array:
-        start = i * BLOCK
-        placed = jax.random.wrap_key_data(key.at[3].add(start.astype(np.uint32)), impl=PLACED)
-        block = _SAMPLERS[sampler](placed, dtype, low, high)
-        return lax.dynamic_update_slice(row, block, (start,))
+        first = i * BLOCK
+        placed = jax.random.wrap_key_data(key.at[3].add(first.astype(np.uint32)), impl=PLACED)
+        block = jax.random.uniform(placed, (BLOCK,), dtype, start, stop)
+        is_normal = sampler != _SAMPLERS.index("uniform")
+        block = lax.cond(is_normal, to_normal, lambda uniform: uniform, block)
+        return lax.dynamic_update_slice(row, block, (first,))
 
     return lax.fori_loop(0, num_blocks, draw, jnp.zeros(ROW, dtype))
 
@@ -121,6 +130,9 @@ def sample(
     """
     data = np.asarray(key if key.dtype == np.uint32 else jax.random.key_data(key))
     scale = np.asarray(scale, dtype)
+    if sampler == "normal":  # from uniform numbers in the open interval (-1, 1)
+        low, high = float(np.nextafter(np.array(-1, dtype), np.array(0, dtype))), 1.0
+    parameters = (np.int32(_SAMPLERS.index(sampler)), low, high)
     size = math.prod(shape)
     host = _aligned(size, dtype)
     rows: deque[tuple[int, jax.Array]] = deque()
@@ -134,7 +146,7 @@ def sample(
     for start in range(0, size, ROW):
         placed = np.array([*data, start >> 32, start & 0xFFFFFFFF], np.uint32)
         num_blocks = min(-(-(size - start) // BLOCK), ROW // BLOCK)
-        rows.append((start, _row(sampler, dtype, placed, np.int32(num_blocks), low, high)))
+        rows.append((start, _row(dtype, placed, np.int32(num_blocks), *parameters)))
         if len(rows) > IN_FLIGHT:
             collect()
     while rows:

@@ -58,17 +58,16 @@ def test_the_numbers_are_those_of_jax(name: str, kwargs: dict) -> None:
         assert_same(ours(KEY, shape, jnp.float32), theirs(KEY, shape, jnp.float32))
 
 
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
-@pytest.mark.parametrize(
-    "size",
-    [
-        1,
-        random_blocks.BLOCK - 1,
-        random_blocks.BLOCK + 1,
-        random_blocks.ROW,
-        5 * random_blocks.ROW + 77,
-    ],
-)
+SIZES = [
+    ("float32", 1),
+    ("float32", random_blocks.BLOCK - 1),
+    ("float32", 2 * random_blocks.ROW + 77),
+    ("bfloat16", random_blocks.ROW + 1),
+    ("float16", random_blocks.ROW),
+]
+
+
+@pytest.mark.parametrize(("dtype", "size"), SIZES)
 @pytest.mark.parametrize("name", ["uniform", "normal", "truncated_normal"])
 def test_arrays_of_one_and_of_many_blocks(name: str, size: int, dtype: str) -> None:
     ours, theirs = pair(name, {})
@@ -99,7 +98,7 @@ def test_elements_beyond_2_to_the_32_have_bits_of_their_own() -> None:
 
     def first(high: int, low: int) -> np.ndarray:
         place = np.array([*data, high, low], np.uint32)
-        return np.asarray(random_blocks._row("uniform", np.dtype("float32"), place, 1, 0.0, 1.0))
+        return np.asarray(random_blocks._row(np.dtype("float32"), place, 1, 0, 0.0, 1.0))
 
     k = data.astype(np.uint32)
     expected = jax.extend.random.threefry2x32_p.bind(*k, np.uint32([1]), np.uint32([8192]))
@@ -173,7 +172,7 @@ def test_errors_are_those_of_jax() -> None:
         ours, theirs = pair(name, kwargs)
         messages = []
         for init in (ours, theirs):
-            with pytest.raises(ValueError, match=r"initial|fan|Delta") as error:
+            with pytest.raises(ValueError, match=r"initial|fan|input") as error:
                 init(KEY, shape)
             messages.append(str(error.value))
         assert messages[0] == messages[1]
