@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterable
 from itertools import groupby
 
@@ -99,11 +100,15 @@ class _Layout:
             empty = False
         return [*lines, line]
 
-    def fitting(self, words: list[Word], room: int) -> Iterable[Word]:
-        """Words that fit the room: longer ones are parted at their spaces, then cut."""
-        for word in words:
-            for part in [word] if _length(word) <= room else _parted(word):
-                yield part if _length(part) <= room else _cut(part, room)
+    def fitting(self, words: list[Word], room: int) -> list[Word]:
+        """Words that fit the room: longer ones are parted at spaces, then after brackets, then cut."""
+        for places in (" ", r"(?<=\()"):
+            words = [
+                part
+                for word in words
+                for part in ([word] if _length(word) <= room else _parted(word, places))
+            ]
+        return [word if _length(word) <= room else _cut(word, room) for word in words]
 
 
 def _static(entry: Entry, end: str) -> Word:
@@ -115,19 +120,20 @@ def _length(tokens: Iterable[Token]) -> int:
     return sum(len(text) for text, _ in tokens)
 
 
-def _parted(word: Word) -> list[Word]:
+def _parted(word: Word, places: str) -> list[Word]:
+    """A word parted where a regular expression matches."""
     parts: list[Word] = [[]]
     for text, role in word:
-        first, *rest = text.split(" ")
+        first, *rest = re.split(places, text)
         parts[-1].append((first, role))
         parts += [[(piece, role)] for piece in rest]
-    return parts
+    return [part for part in parts if _length(part)]
 
 
 def _cut(word: Word, room: int) -> Word:
-    """The start of a word, an ellipsis, and its last two characters (a bracket and a comma)."""
+    """The start of a word, an ellipsis, and the brackets and commas at its end."""
     text = "".join(text for text, _ in word)
-    tail = text[-2:] if text[-1] in ",)" else ""
+    tail = text[len(text.rstrip("),")) :]
     return [(text[: max(room - 1 - len(tail), 1)] + "…" + tail, word[0][1])]
 
 

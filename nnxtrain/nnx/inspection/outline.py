@@ -49,9 +49,9 @@ def outline(value: Any, *, values: bool) -> Entry:
     outliner = _Outliner()
     entry = outliner.visit(value, "", ())
     if values:
-        arrays = [array for _, array in outliner.arrays]
-        for (words, _), text in zip(outliner.arrays, summaries(arrays)):
-            words[1:1] = _BREAKS.split(text) if text else []
+        texts = summaries([array for _, _, array in outliner.arrays])
+        for (words, place, _), text in zip(outliner.arrays, texts):
+            words[place:place] = _BREAKS.split(text) if text else []
     return entry
 
 
@@ -64,7 +64,7 @@ class _Outliner:
     def __init__(self) -> None:
         self.shown: dict[int, Path] = {}
         self.alive: list[Any] = []  # ids stay unique as long as the objects live
-        self.arrays: list[tuple[list[str], Any]] = []
+        self.arrays: list[tuple[list[str], int, Any]] = []  # and where the statistics go
 
     def visit(self, value: Any, name: str, path: Path) -> Entry:
         if isinstance(value, Object | Variable):
@@ -125,7 +125,7 @@ class _Outliner:
         placement = placement_text(value)
         if placement:
             words.append(placement)
-        self.arrays.append((words, value))
+        self.arrays.append((words, len(words), value))
 
 
 class _GraphDefOutliner:
