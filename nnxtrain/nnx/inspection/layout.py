@@ -79,7 +79,7 @@ class _Layout:
 
     def indent(self, depth: int) -> str:
         return "  " * min(
-            depth, self.width // 6
+            depth, self.width // 8
         )  # deep in a narrow window, room for text goes first
 
     def wrapped(
