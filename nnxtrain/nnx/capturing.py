@@ -132,31 +132,56 @@ def _collected(modules: list[tuple[Path, Module]], kinds: tuple[type[Variable], 
     return from_flat_state(flat)
 
 
-_recorders = threading.RLock()
+_installing = threading.Lock()
 
 
 @contextmanager
 def _recording(classes: set[type]) -> Iterator[None]:
-    """Let the public methods of classes sow their results, in modules that are being captured so."""
-    added: list[tuple[type, str, Any]] = []
-    with _recorders:
+    """Let the public methods of classes sow their results, in modules that are being captured so.
+
+    Captures may overlap (in several threads, or one in another): the last one to end puts the methods back.
+    """
+    with _installing:
+        methods = {cls: _public_methods(cls) for cls in classes}  # before any is replaced
         for cls in classes:
-            for name in dir(cls):
-                method = inspect.getattr_static(cls, name)
-                inherited = inspect.getattr_static(Module, name, None) is method
-                public = name == "__call__" or not name.startswith("_")
-                if public and inspect.isfunction(method) and not inherited:
-                    added.append((cls, name, vars(cls).get(name)))
+            if _USERS not in vars(cls):
+                setattr(cls, _USERS, [0, {name: vars(cls).get(name) for name in methods[cls]}])
+                for name, method in methods[cls].items():
                     setattr(cls, name, _recorder(name, method))
+            vars(cls)[_USERS][0] += 1
     try:
         yield
     finally:
-        with _recorders:
-            for cls, name, own in reversed(added):
-                if own is None:
-                    delattr(cls, name)
-                else:
-                    setattr(cls, name, own)
+        with _installing:
+            for cls in classes:
+                users = vars(cls)[_USERS]
+                users[0] -= 1
+                if users[0] == 0:
+                    _put_back(cls, users[1])
+
+
+_USERS = "__capture_users__"  # how many captures record a class's methods, and what was in its own __dict__ before
+
+
+def _public_methods(cls: type) -> dict[str, Callable]:
+    """The methods to record, those of base classes too, but not those that every Module has."""
+    found = {}
+    for name in dir(cls):
+        method = inspect.getattr_static(cls, name)
+        inherited = inspect.getattr_static(Module, name, None) is method
+        public = name == "__call__" or not name.startswith("_")
+        if public and inspect.isfunction(method) and not inherited:
+            found[name] = getattr(method, "recorded", method)
+    return found
+
+
+def _put_back(cls: type, own: dict[str, Any]) -> None:
+    for name, method in own.items():
+        if method is None:
+            delattr(cls, name)
+        else:
+            setattr(cls, name, method)
+    delattr(cls, _USERS)
 
 
 def _recorder(name: str, method: Callable) -> Callable:
@@ -168,4 +193,5 @@ def _recorder(name: str, method: Callable) -> Callable:
             self.sow(captures.outputs, name, result)
         return result
 
+    recorder.recorded = method  # type: ignore[attr-defined]
     return recorder

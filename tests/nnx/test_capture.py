@@ -112,6 +112,23 @@ def test_results_of_methods_are_captured_and_classes_are_left_as_they_were():
     assert not hasattr(Layer.scale, "__wrapped__")
 
 
+def test_captures_of_results_may_lie_in_one_another():
+    class Outer(nnx.Module):
+        def __init__(self):
+            self.layer = Layer(2.0)
+            self.inner = None
+
+        def __call__(self, x):
+            self.inner = nnx.capture(Layer(3.0), method_outputs=nnx.Intermediate)(x)[1]
+            return self.layer(x)
+
+    model = Outer()
+    _, out = nnx.capture(model, method_outputs=nnx.Intermediate)(1.0)
+    assert [float(x) for x in model.inner.scale.value] == [3.0]
+    assert [float(x) for x in out.layer.scale.value] == [2.0]
+    assert not hasattr(Layer.scale, "__wrapped__")
+
+
 def test_an_error_ends_the_capture():
     model = Model()
     with pytest.raises(KeyError):

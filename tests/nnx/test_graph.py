@@ -1,128 +1,15 @@
-"""Properties of flatten, build, split, merge, clone and update on random object graphs."""
+"""The graph functions by example; test_graph_properties.py has their properties."""
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from nnxtrain import nnx
-from nnxtrain.nnx.graph import Check, structure_of, walk
+from nnxtrain.nnx.graph import Check, structure_of
 
 
 class Node(nnx.Module):
     pass
-
-
-KINDS = [nnx.Param, nnx.BatchStat, nnx.Variable]
-STATICS = [1, True, 1.0, "text", None, (1, 2), float("nan"), jax.nn.relu]
-
-
-@st.composite
-def graphs(draw):
-    """A random graph: modules with sharing and cycles, lists, dicts, tuples, arrays, static values."""
-    nodes = [Node() for _ in range(draw(st.integers(1, 5)))]
-    variables = [
-        draw(st.sampled_from(KINDS))(jnp.asarray(float(i))) for i in range(draw(st.integers(0, 4)))
-    ]
-    for i, node in enumerate(nodes):
-        if i:
-            setattr(
-                nodes[draw(st.integers(0, i - 1))], f"child{i}", node
-            )  # everything hangs on the root
-        for j in range(draw(st.integers(0, 4))):
-            what = draw(st.integers(0, 6))
-            if what == 0:
-                value = draw(st.sampled_from(nodes))
-            elif what in (1, 2) and variables:
-                value = draw(st.sampled_from(variables))
-            elif what == 3:
-                value = jnp.asarray(float(j))
-            elif what == 4:
-                value = [
-                    draw(st.sampled_from(STATICS)),
-                    draw(st.sampled_from(nodes)),
-                    {"k": draw(st.sampled_from(STATICS))},
-                ]
-            elif what == 5 and variables:
-                value = (
-                    draw(st.sampled_from(variables)),
-                    draw(st.sampled_from(STATICS)),
-                    jnp.asarray(2.0),
-                )
-            else:
-                value = draw(st.sampled_from(STATICS))
-            setattr(node, f"a{j}", value)
-    return nodes[0]
-
-
-def values_of(node):
-    return [np.asarray(v).tolist() for v in walk(node).values()]
-
-
-@settings(max_examples=150, deadline=None)
-@given(graphs())
-def test_split_and_merge_are_inverse(root):
-    graphdef, state = nnx.split(root)
-    merged = nnx.merge(graphdef, state)
-    assert nnx.graphdef(merged) == graphdef
-    assert hash(nnx.graphdef(merged)) == hash(graphdef)
-    assert values_of(merged) == values_of(root)
-    assert type(merged) is type(root)
-
-
-@settings(max_examples=100, deadline=None)
-@given(graphs())
-def test_clones_keep_sharing_and_share_nothing(root):
-    copied = nnx.clone(root)
-    assert nnx.find_duplicates(copied) == nnx.find_duplicates(root)
-    ours, theirs = walk(root), walk(copied)
-    assert not {id(n) for n in ours.nodes if isinstance(n, nnx.Object | nnx.Variable)} & {
-        id(n) for n in theirs.nodes if isinstance(n, nnx.Object | nnx.Variable)
-    }
-    before = values_of(root)
-    for leaf in theirs.leaves:
-        if isinstance(leaf, nnx.Variable):
-            leaf.value = leaf.value + 100.0
-    assert values_of(root) == before
-
-
-@settings(max_examples=100, deadline=None)
-@given(graphs(), st.floats(-5, 5, width=32))
-def test_update_writes_in_place_and_keeps_the_structure(root, amount):
-    structure = structure_of(root)
-    _graphdef, variables, _rest = nnx.split(root, nnx.Variable, ...)
-    nnx.update(root, jax.tree.map(lambda x: x + amount, variables))
-    assert structure_of(root) is structure
-    moved = nnx.state(root, nnx.Variable)
-    jax.tree.map(lambda a, b: np.testing.assert_array_equal(a + amount, b), variables, moved)
-
-
-@settings(max_examples=60, deadline=None)
-@given(graphs())
-def test_filters_part_the_state_completely(root):
-    graphdef, params, stats, rest = nnx.split(root, nnx.Param, nnx.BatchStat, ...)
-    assert nnx.graphdef(nnx.merge(graphdef, params, stats, rest)) == graphdef
-    assert all(isinstance(v, nnx.Param) for _, v in nnx.to_flat_state(params))
-    number = sum(len(nnx.to_flat_state(s)) for s in (params, stats, rest))
-    assert number == graphdef.num_leaves
-
-
-@settings(max_examples=60, deadline=None)
-@given(graphs())
-def test_jit_returns_what_python_computes(root):
-    def bump(root):
-        for leaf in walk(root).leaves:
-            if isinstance(leaf, nnx.Variable):
-                leaf.value = leaf.value * 2 + 1
-
-    expected = nnx.clone(root)
-    bump(expected)
-    identity = [id(n) for n in walk(root).nodes if isinstance(n, nnx.Object | nnx.Variable)]
-    nnx.jit(bump)(root)
-    assert values_of(root) == values_of(expected)
-    assert [id(n) for n in walk(root).nodes if isinstance(n, nnx.Object | nnx.Variable)] == identity
 
 
 def test_state_is_a_snapshot():
@@ -390,3 +277,146 @@ def test_containers_can_be_subclassed_and_lists_have_no_attributes():
     assert type(nnx.clone(stack)) is Stack
     with pytest.raises(AttributeError, match="items and no attributes"):
         stack.name = "x"
+
+
+def test_graph_false_names_both_paths_of_what_is_shared():
+    node = Node()
+    node.a = [nnx.Param(1.0)]
+    node.b = (node.a[0],)
+    message = r"a\.0 and b\.0 are one and the same"
+    for function in (
+        nnx.split, nnx.state, nnx.variables, nnx.graphdef, nnx.clone, nnx.flatten, nnx.as_abstract,
+        lambda node, graph: list(nnx.iter_graph(node, graph=graph)),
+        lambda node, graph: nnx.recursive_map(lambda path, value: value, node, graph=graph),
+        lambda node, graph: nnx.view(node, graph=graph),
+    ):  # fmt: skip
+        function(node, graph=None)
+        with pytest.raises(nnx.StructureError, match=message):
+            function(node, graph=False)
+    node.b = node
+    with pytest.raises(nnx.StructureError, match="the root and b are one"):
+        nnx.split(node, graph=False)
+
+
+def test_a_state_may_name_a_shared_variable_by_any_of_its_paths():
+    node = Node()
+    node.z = node.a = nnx.Param(1.0)
+    assert nnx.graphdef(node).paths == (("z",),)
+    nnx.update(node, {"a": jnp.asarray(2.0)})
+    assert node.z.value == 2.0
+    merged = nnx.merge(nnx.graphdef(node), nnx.State({"a": nnx.Param(3.0)}))
+    assert merged.z is merged.a
+    assert merged.z.value == 3.0
+
+
+def test_update_writes_nothing_if_a_path_is_unknown():
+    model = nnx.Linear(1, 1, rngs=nnx.Rngs(0))
+    with pytest.raises(ValueError, match="unexpected other"):
+        nnx.update(model, {"bias": jnp.ones(1), "other": jnp.ones(1)})
+    assert model.bias.value == 0.0
+
+
+def test_merge_takes_lists_of_leaves_and_bare_values():
+    model = nnx.Linear(2, 3, rngs=nnx.Rngs(0))
+    graphdef, leaves = nnx.flatten(model, with_paths=False)
+    merged = nnx.merge(graphdef, leaves)
+    assert isinstance(merged.kernel, nnx.Param)
+    bare = nnx.merge(graphdef, leaves, recreate_variables=False)
+    assert bare.kernel is leaves[0]
+    with pytest.raises(ValueError, match="has 2 leaves, and 1 were given"):
+        nnx.merge(graphdef, leaves[:1])
+    with pytest.raises(TypeError, match="needs a state"):
+        nnx.merge(graphdef)
+    with pytest.raises(TypeError, match="takes a GraphDef first"):
+        nnx.merge(model)
+
+
+def test_clones_may_have_arrays_of_their_own():
+    model = nnx.Dropout(0.5, rngs=nnx.Rngs(0))
+    shared, own = nnx.clone(model), nnx.clone(model, arrays=True)
+    assert shared.rngs.count.value is model.rngs.count.value
+    pointer = model.rngs.count.value.unsafe_buffer_pointer()
+    assert own.rngs.count.value.unsafe_buffer_pointer() != pointer
+    assert (own.rngs.key.value == model.rngs.key.value).all()
+    with pytest.raises(ValueError, match="copies the Variables too"):
+        nnx.clone(model, False, arrays=True)
+
+
+def test_pop_does_not_leave_a_variable_behind_in_a_tuple():
+    node = Node()
+    node.v = nnx.Intermediate(1.0)
+    node.pair = (node.v, 1)
+    with pytest.raises(nnx.StructureError, match=r"cannot take v out"):
+        nnx.pop(node, nnx.Intermediate)
+    assert isinstance(node.v, nnx.Intermediate)
+
+
+def test_recursive_map_refuses_to_replace_a_part_of_a_cycle():
+    node = Node()
+    node.inner = Node()
+    node.inner.back = node.inner
+    with pytest.raises(nnx.StructureError, match=r"inner was replaced, but is part of a cycle"):
+        nnx.recursive_map(lambda path, value: Node() if path == ("inner",) else value, node)
+
+
+def test_children_are_objects_and_variables():
+    node = Node()
+    node.a, node.b, node.c, node.d = nnx.Param(1.0), [1], 5, jnp.ones(1)
+    assert [name for name, _ in nnx.iter_children(node)] == ["a", "b"]
+    with pytest.raises(TypeError, match="a int has no children"):
+        nnx.iter_children(5)
+
+
+def test_keys_of_any_kind():
+    node = Node()
+    node.table = {
+        "a.b": nnx.Param(1.0),
+        3: nnx.Param(2.0),
+        "3": nnx.Param(3.0),
+        "items": nnx.Param(4.0),
+    }
+    setattr(node, "with space", nnx.Param(5.0))
+    merged = nnx.merge(*nnx.split(node))
+    assert [float(merged.table[k].value) for k in ("a.b", 3, "3", "items")] == [1.0, 2.0, 3.0, 4.0]
+    assert dict(merged.table.items()).keys() == dict(node.table.items()).keys()
+    doubled = jax.tree.map(lambda x: 2 * x, nnx.state(node))
+    nnx.update(node, doubled)
+    assert (node.table["3"].value, getattr(node, "with space").value) == (6.0, 10.0)
+
+
+def test_states_of_a_class_of_ones_own_stay_what_they_are():
+    class Gradients(nnx.State):
+        pass
+
+    grads = Gradients({"a": {"b": jnp.ones(2)}, "c": jnp.ones(1)})
+    doubled = jax.tree.map(lambda x: 2 * x, grads)
+    assert (
+        type(doubled)
+        is type(doubled.a)
+        is type(grads | grads)
+        is type(grads.map(lambda p, v: v))
+        is Gradients
+    )
+    assert type(grads.filter(lambda path, v: "a" in path)) is Gradients
+    assert type(Gradients.merge(nnx.State({"d": 1}), grads)) is Gradients
+    with pytest.raises(ValueError, match="_copy=False takes a dict"):
+        nnx.State([("a", 1)], _copy=False)
+
+
+def test_pure_dicts_from_text_formats_find_their_int_keys():
+    node = Node()
+    node.layers = [nnx.Param(1.0), nnx.Param(2.0)]
+    state = nnx.state(node)
+    nnx.replace_by_pure_dict(state, {"layers": {"1": jnp.asarray(5.0)}})
+    assert state.layers[1].value == 5.0
+    with pytest.raises(ValueError, match=r"no leaf at layers\.2"):
+        nnx.replace_by_pure_dict(state, {"layers": {"0": jnp.zeros(()), "2": jnp.zeros(())}})
+    assert state.layers[0].value == 1.0
+
+
+def test_everything_may_stand_last_more_than_once():
+    model = nnx.BatchNorm(2, rngs=nnx.Rngs(0))
+    _, params, rest, none = nnx.split(model, nnx.Param, ..., True)
+    assert (len(params), len(rest), len(none)) == (2, 2, 0)
+    with pytest.raises(ValueError, match="may only stand last"):
+        nnx.split(model, ..., nnx.Param)

@@ -167,3 +167,111 @@ def test_initialisers_with_hooks_and_metadata():
     assert v.value.tolist() == [20.0, 20.0]
     assert v.note == "x"
     assert not v.has_metadata("on_get_value")
+
+
+def test_a_write_of_the_whole_keeps_shape_and_dtype():
+    v = nnx.Param(jnp.ones((2, 3), jnp.bfloat16))
+    v[...] = 0.5
+    assert (v.shape, v.dtype, float(v.sum())) == ((2, 3), jnp.bfloat16, 3.0)
+    with pytest.raises(ValueError, match="broadcast"):
+        v[...] = jnp.ones(5, jnp.bfloat16)
+    v.value = jnp.ones(5)  # this may change the shape
+    assert v.shape == (5,)
+
+
+def test_a_part_is_written_without_the_read_hooks():
+    v = nnx.Variable(
+        jnp.zeros(2), on_get_value=lambda v, x: x + 1, on_set_value=lambda v, x: x * 10
+    )
+    v[0] = 2.0
+    assert v.raw_value.tolist() == [20.0, 0.0]
+    v.raw_value = jnp.ones(2)
+    assert v.value.tolist() == [2.0, 2.0]
+
+
+def test_values_that_are_containers_change_by_item_and_not_behind_the_back():
+    v = nnx.Variable({"a": 1.0, "b": {"c": 2.0}})
+    snapshot = v.copy()
+    v["a"] = 5.0
+    v.value["b"]["c"] = 7.0  # a copy
+    assert (float(v["a"]), float(v["b"]["c"]), float(snapshot["a"])) == (5.0, 2.0, 1.0)
+    del v["b"]
+    assert list(v.value) == ["a"]
+
+
+def test_kinds_may_have_hooks_of_their_own():
+    class Positive(nnx.Param):
+        def create_value(self, value):
+            return value + self.offset
+
+        def on_set_value(self, value):
+            return jnp.maximum(value, 0.0)
+
+    class Smaller(Positive):
+        pass
+
+    v = Smaller(jnp.array(1.0), offset=2.0)
+    assert v.value == 3.0
+    v.value = jnp.array(-5.0)
+    assert v.value == 0.0
+
+
+def test_axis_hooks_are_told():
+    told = []
+    hook = lambda v, index, name: told.append((index, name))  # noqa: E731
+    v = nnx.Param(
+        nnx.with_metadata(jax.nn.initializers.zeros, on_add_axis=hook, on_remove_axis=[hook, hook])(
+            jax.random.key(0), (2,)
+        )
+    )
+    v.add_axis(0, "layers")
+    v.remove_axis(1, None)
+    assert told == [(0, "layers"), (1, None), (1, None)]
+
+
+def test_sharding_names_are_found_under_each_of_their_names():
+    for name in ("out_sharding", "sharding", "sharding_names"):
+        assert nnx.Param(1.0, **{name: ("data",)}).sharding_names == ("data",)
+    assert nnx.Param(1.0).sharding_names is None
+
+
+def test_metadata_calls_that_make_no_sense_raise():
+    v = nnx.Param(1.0, tag="a")
+    assert v.get_metadata(exclude_required=True) == {"tag": "a"}
+    assert v.get_metadata("no", 5) == 5
+    for call in (
+        lambda: v.set_metadata(),
+        lambda: v.set_metadata({}, tag="b"),
+        lambda: v.set_metadata("a", 1, 2),
+        lambda: v.get_metadata("tag", exclude_required=True),
+        lambda: v.get_metadata(default=1),
+    ):
+        with pytest.raises(TypeError, match="metadata takes"):
+            call()
+    with pytest.raises(KeyError):
+        v.del_metadata("no")
+    del v.tag
+    assert v.get_metadata() == {}
+
+
+def test_modes_that_do_not_exist_are_refused():
+    assert (nnx.Param(1.0, ref=False, hijax=None).get_metadata(), nnx.Param(1.0).ref) == ({}, False)
+    with pytest.raises(ValueError, match=r"Param\(hijax=True\)"):
+        nnx.Param(1.0, hijax=True)
+
+
+def test_a_variable_takes_over_another():
+    v, w = nnx.Param(1.0, a=1), nnx.BatchStat(2.0, b=2)
+    v.update_from_state(w)
+    assert (type(v), float(v.value), v.get_metadata()) == (nnx.Param, 2.0, {"b": 2})
+    with pytest.raises(ValueError, match="cannot copy a BatchStat into a Param"):
+        v.copy_from(w)
+
+
+def test_annotated_initialisers_can_be_pickled_and_compared():
+    from nnxtrain.nnx.static import Static
+
+    make = lambda: nnx.with_metadata(jnp.zeros, out_sharding=("x",))  # noqa: E731
+    again = pickle.loads(pickle.dumps(make()))
+    assert nnx.Param(again((2,))).out_sharding == ("x",)
+    assert Static(make()) == Static(make())
