@@ -148,8 +148,8 @@ def transposed_padding(
 def wrap_around(y: jax.Array, axis: int, period: int, transpose_kernel: bool) -> jax.Array:
     """Add what lies outside ``period`` to where it belongs inside.
 
-    The output of "VALID" reaches beyond the period equally on both sides. Where the reach is odd (an even kernel), the
-    transposed kernel has the larger half on the left, as the circular Conv has it on the right.
+    The output of "VALID" reaches beyond the period equally on both sides. Where the reach is odd, its larger half is on
+    the left with a transposed kernel, else on the right, as Flax has it.
     """
     left = (period - y.shape[axis] + (0 if transpose_kernel else 1)) // 2 % period
     right = -(left + y.shape[axis]) % period

@@ -133,5 +133,5 @@ class LoRALinear(Linear):
             b_metadata=b_metadata,
         )
 
-    def __call__(self, inputs: jax.Array, out_sharding: Any = None) -> jax.Array:
-        return super().__call__(inputs, out_sharding=out_sharding) + self.lora(inputs)
+    def __call__(self, x: jax.Array, out_sharding: Any = None) -> jax.Array:
+        return super().__call__(x, out_sharding=out_sharding) + self.lora(x)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -22,21 +23,40 @@ def pool(
     """Reduce windows of ``inputs`` [*batch, *spatial, channels] with ``reduce_fn``, starting from ``init``.
 
     Args:
+      init: what windows start from, and what the padding consists of.
+      reduce_fn: an associative function of two scalars, such as ``jax.lax.add``.
       window_shape: one size for each spatial axis.
       strides: one for each spatial axis (default 1).
       padding: "SAME", "VALID" or (low, high) for each spatial axis.
+
+    Raises:
+      ValueError: the numbers of axes disagree.
+
+    >>> import jax.numpy as jnp
+    >>> from jax import lax
+    >>> pool(jnp.arange(1.0, 5.0).reshape(1, 4, 1), 1.0, lax.mul, (2,), (2,), "VALID").ravel().tolist()
+    [2.0, 12.0]
     """
     strides = tuple(strides) if strides is not None else (1,) * len(window_shape)
     if len(strides) != len(window_shape):
         raise ValueError(
-            f"strides {strides} and window_shape {tuple(window_shape)} must have the same length"
+            f"pooling needs a stride for each axis of the window {tuple(window_shape)}; it got {strides}"
         )
     num_batch = inputs.ndim - len(window_shape) - 1
     if num_batch < 0:
         raise ValueError(
             f"pooling over {len(window_shape)} axes takes [*batch, *spatial, channels]; it got {list(inputs.shape)}"
         )
-    if not isinstance(padding, str):
+    if isinstance(padding, str):
+        if padding not in ("SAME", "VALID", "SAME_LOWER"):
+            raise ValueError(
+                f"pooling: unknown padding {padding!r}; use 'SAME', 'VALID', or (low, high) pairs"
+            )
+    else:
+        if len(padding) != len(window_shape) or any(len(p) != 2 for p in padding):
+            raise ValueError(
+                f"pooling needs (low, high) for each axis of the window {tuple(window_shape)}; it got padding={padding}"
+            )
         padding = [(0, 0)] * num_batch + [(int(low), int(high)) for low, high in padding] + [(0, 0)]
     return lax.reduce_window(
         inputs,
@@ -69,7 +89,12 @@ def min_pool(
     strides: Sequence[int] | None = None,
     padding: str | Sequence[tuple[int, int]] = "VALID",
 ) -> jax.Array:
-    """The smallest value of each window; arguments as in :func:`pool`."""
+    """The smallest value of each window; arguments as in :func:`pool`.
+
+    >>> import jax.numpy as jnp
+    >>> min_pool(jnp.arange(4.0).reshape(1, 4, 1), (2,), (2,)).ravel().tolist()
+    [0.0, 2.0]
+    """
     return pool(inputs, _highest(inputs.dtype), lax.min, window_shape, strides, padding)
 
 
@@ -80,23 +105,25 @@ def avg_pool(
     padding: str | Sequence[tuple[int, int]] = "VALID",
     count_include_pad: bool = True,
 ) -> jax.Array:
-    """The mean of each window; arguments as in :func:`pool`. ``count_include_pad``: padded zeros count as elements."""
-    total = pool(inputs, 0.0, lax.add, window_shape, strides, padding)
+    """The mean of each window; arguments as in :func:`pool`. ``count_include_pad``: padded zeros count as elements.
+
+    >>> import jax.numpy as jnp
+    >>> x = jnp.ones((1, 3, 1))
+    >>> avg_pool(x, (3,), padding="SAME", count_include_pad=False).ravel().tolist()
+    [1.0, 1.0, 1.0]
+    """
+    zero = np.zeros((), inputs.dtype)  # a tracer would hide from lax that this is a sum
+    total = pool(inputs, zero, lax.add, window_shape, strides, padding)
     if count_include_pad:
-        return total / np.prod(window_shape)
-    ones = jnp.ones(
-        (
-            *((1,) * (inputs.ndim - len(window_shape) - 1)),
-            *inputs.shape[-len(window_shape) - 1 : -1],
-            1,
-        )
-    )
-    return total / pool(ones, 0.0, lax.add, window_shape, strides, padding)
+        return total / math.prod(window_shape)
+    num_spatial = len(window_shape)
+    ones = jnp.ones((*inputs.shape[inputs.ndim - num_spatial - 1 : -1], 1), inputs.dtype)
+    return total / pool(ones, zero, lax.add, window_shape, strides, padding)
 
 
-def _lowest(dtype: Any) -> Any:
-    return -jnp.inf if jnp.issubdtype(dtype, jnp.inexact) else jnp.iinfo(dtype).min
+def _lowest(dtype: Any) -> np.ndarray:
+    return np.array(-np.inf if jnp.issubdtype(dtype, jnp.inexact) else jnp.iinfo(dtype).min, dtype)
 
 
-def _highest(dtype: Any) -> Any:
-    return jnp.inf if jnp.issubdtype(dtype, jnp.inexact) else jnp.iinfo(dtype).max
+def _highest(dtype: Any) -> np.ndarray:
+    return np.array(np.inf if jnp.issubdtype(dtype, jnp.inexact) else jnp.iinfo(dtype).max, dtype)

@@ -10,14 +10,19 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from nnxtrain.nnx.filters import Predicate
 from nnxtrain.nnx.graph import iter_graph
 from nnxtrain.nnx.module import Module
 from nnxtrain.nnx.variables import Param, put_raw
 
 
-def params_of(layer: Module) -> list[tuple[tuple[str, ...], Param]]:
-    """The Params of a layer with their paths, each once."""
-    return [(tuple(map(str, path)), v) for path, v in iter_graph(layer) if isinstance(v, Param)]
+def params_of(layer: Module, chosen: Predicate) -> list[tuple[tuple[str, ...], Param]]:
+    """The Params of a layer that are chosen, each once, with their paths as strings."""
+    return [
+        (tuple(map(str, path)), leaf)
+        for path, leaf in iter_graph(layer)
+        if isinstance(leaf, Param) and chosen(path, leaf)
+    ]
 
 
 @contextmanager

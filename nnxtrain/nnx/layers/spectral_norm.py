@@ -90,7 +90,7 @@ class SpectralNorm(Module):
     def _matrices(self) -> list[tuple[tuple[str, ...], Param]]:
         if self.n_steps < 1:
             return []
-        found = [(p, v) for p, v in params_of(self.layer_instance) if v.ndim > 1]
+        found = params_of(self.layer_instance, lambda path, param: param.ndim > 1)
         for path, param in found:
             if self.error_on_non_matrix and param.ndim > 2:
                 raise ValueError(

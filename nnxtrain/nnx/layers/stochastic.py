@@ -22,6 +22,15 @@ class Dropout(Module):
       deterministic: return the input (set by ``model.eval()``).
       rng_collection: the name of the random stream.
       rngs: random streams, of which the layer keeps a fork; without them, the call must be given some.
+
+    >>> import jax.numpy as jnp
+    >>> from nnxtrain import nnx
+    >>> layer = nnx.Dropout(0.5, rngs=nnx.Rngs(0))
+    >>> sorted(set(layer(jnp.ones(100)).tolist()))
+    [0.0, 2.0]
+    >>> layer.eval()
+    >>> layer(jnp.ones(3)).tolist()
+    [1.0, 1.0, 1.0]
     """
 
     def __init__(
@@ -29,7 +38,7 @@ class Dropout(Module):
         rate: float,
         *,
         broadcast_dims: Sequence[int] = (),
-        deterministic: bool = False,
+        deterministic: bool | None = False,
         rng_collection: str = "dropout",
         rngs: Rngs | RngStream | None = None,
     ):
@@ -41,6 +50,8 @@ class Dropout(Module):
         self.rng_collection = rng_collection
         if isinstance(rngs, Rngs):
             rngs = rngs[rng_collection]
+        if not isinstance(rngs, RngStream | None):
+            raise TypeError(f"Dropout.rngs is nnx.Rngs or one of its streams; it got {rngs!r}")
         self.rngs = None if rngs is None else rngs.fork()
 
     def __call__(
@@ -53,6 +64,10 @@ class Dropout(Module):
         """Drop elements of ``inputs`` (any shape), with the random stream or key of the call, or else the layer's own."""
         if deterministic is None:
             deterministic = self.deterministic
+        if deterministic is None:
+            raise ValueError(
+                "Dropout does not know whether to drop: call model.train() or model.eval(), or give deterministic"
+            )
         if deterministic or self.rate == 0.0:
             return inputs
         if self.rate == 1.0:
@@ -65,10 +80,8 @@ class Dropout(Module):
                 "Dropout has no random stream: make it with rngs=nnx.Rngs(...), pass rngs to the call, or call model.eval()"
             )
         key = source() if isinstance(source, RngStream) else source
-        shape = [
-            1 if i in {d % inputs.ndim for d in self.broadcast_dims} else n
-            for i, n in enumerate(inputs.shape)
-        ]
+        shared = {axis % inputs.ndim for axis in self.broadcast_dims}
+        shape = [1 if i in shared else n for i, n in enumerate(inputs.shape)]
         keep = 1.0 - self.rate
         kept = jnp.broadcast_to(jax.random.bernoulli(key, keep, tuple(shape)), inputs.shape)
         return jnp.where(kept, inputs / keep, jnp.zeros_like(inputs))

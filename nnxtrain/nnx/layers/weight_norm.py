@@ -93,7 +93,7 @@ class WeightNorm(Module):
             return layer(x, *args, **kwargs)
 
     def _chosen(self) -> list[tuple[tuple[str, ...], Param]]:
-        return [(p, v) for p, v in params_of(self.layer_instance) if self.variable_filter(p, v)]
+        return params_of(self.layer_instance, self.variable_filter)
 
     def _normalised(self, param: Param) -> Any:
         kernel = param.raw_value
