@@ -58,6 +58,7 @@ class Optimizer(Module):
           TypeError: the gradients are no State.
           ValueError: the gradients' paths are not those of the optimized Variables, or the model was not passed.
         """
+        args += tuple(kwargs.pop(name) for name in ("model", "grads") if name in kwargs)
         if len(args) == 2:
             model, grads = args
         elif len(args) == 1:

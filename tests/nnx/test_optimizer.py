@@ -54,6 +54,27 @@ def test_gradients_of_other_variables_are_refused():
         optimizer.update(model, grads)
 
 
+def test_model_and_gradients_by_name():
+    first, second, third = make(), make(), make()
+    grads = nnx.grad(lambda m: m(jnp.ones((2, 3))).sum())(first[0])
+    first[1].update(first[0], grads)
+    second[1].update(model=second[0], grads=grads)
+    third[1].update(grads=grads)
+    for model, _ in (second, third):
+        np.testing.assert_array_equal(model.scale.value, first[0].scale.value)
+
+
+def test_gradients_of_other_kinds_of_variables_are_left_alone():
+    model = nnx.BatchNorm(2, rngs=nnx.Rngs(0))
+    optimizer = nnx.Optimizer(model, optax.sgd(1.0), wrt=nnx.Param)
+    x = jnp.ones((4, 2))
+    y, pullback = nnx.vjp(lambda m: m(x, use_running_average=True), model)
+    mean = model.mean.value
+    optimizer.update(model, *pullback(jnp.ones_like(y)))
+    np.testing.assert_array_equal(model.bias.value, [-4.0, -4.0])
+    np.testing.assert_array_equal(model.mean.value, mean)
+
+
 def test_a_module_of_gradients_will_do():
     model = nnx.Linear(2, 2, rngs=nnx.Rngs(0))
     optimizer = nnx.Optimizer(model, optax.sgd(1.0), wrt=nnx.Param)
