@@ -11,7 +11,8 @@ draws from it unchanged. The numbers are those of ``jax.random``, bit for bit.
 from __future__ import annotations
 
 import math
-from collections import deque
+import os
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
@@ -23,11 +24,11 @@ from jax.extend.random import define_prng_impl
 
 from nnxtrain.nnx import trace
 
-BLOCK = 2**13  # elements that are drawn at a time: they stay in a core's cache
+BLOCK = 2**12  # elements that are drawn at a time: they stay in a core's cache
 ROW = (
     2**17
 )  # elements that a call of the program returns; a call draws only the blocks that are needed
-IN_FLIGHT = 4  # rows that are computed while the one before is copied
+MAX_THREADS = 8  # that draw the rows of one large array
 
 _SAMPLERS = ("uniform", "normal", "truncated_normal")
 _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
@@ -135,22 +136,22 @@ def sample(
     parameters = (np.int32(_SAMPLERS.index(sampler)), low, high)
     size = math.prod(shape)
     host = _aligned(size, dtype)
-    rows: deque[tuple[int, jax.Array]] = deque()
+    device, x64 = jax.config.jax_default_device, jax.config.jax_enable_x64  # type: ignore[attr-defined]
 
-    def collect() -> None:
-        start, row = rows.popleft()
-        stop = min(start + ROW, size)
-        # Scaled here, as XLA would merge the factor with the sampler's own, and round differently than JAX.
-        np.multiply(np.asarray(row)[: stop - start], scale, out=host[start:stop])
-
-    for start in range(0, size, ROW):
+    def fill(start: int) -> None:
         placed = np.array([*data, start >> 32, start & 0xFFFFFFFF], np.uint32)
-        num_blocks = min(-(-(size - start) // BLOCK), ROW // BLOCK)
-        rows.append((start, _row(dtype, placed, np.int32(num_blocks), *parameters)))
-        if len(rows) > IN_FLIGHT:
-            collect()
-    while rows:
-        collect()
+        stop = min(start + ROW, size)
+        num_blocks = np.int32(-(-(stop - start) // BLOCK))
+        with jax.default_device(device), jax.enable_x64(x64):  # a thread starts without them
+            row = np.asarray(_row(dtype, placed, num_blocks, *parameters))
+        # Scaled here, as XLA would merge the factor with the sampler's own, and round differently than JAX.
+        np.multiply(row[: stop - start], scale, out=host[start:stop])
+
+    first, *others = range(0, size, ROW) or [0]
+    fill(first)
+    if others:  # what one thread runs XLA does in sequence
+        with ThreadPoolExecutor(min(os.cpu_count() or 1, MAX_THREADS)) as threads:
+            list(threads.map(fill, others))
     return jax.device_put(host.reshape(shape))
 
 

@@ -101,11 +101,13 @@ def test_elements_beyond_2_to_the_32_have_bits_of_their_own() -> None:
         return np.asarray(random_blocks._row(np.dtype("float32"), place, 1, 0, 0.0, 1.0))
 
     k = data.astype(np.uint32)
-    expected = jax.extend.random.threefry2x32_p.bind(*k, np.uint32([1]), np.uint32([8192]))
+    expected = jax.extend.random.threefry2x32_p.bind(
+        *k, np.uint32([1]), np.uint32([random_blocks.ROW])
+    )
     bits = np.asarray(expected[0] ^ expected[1])
     mantissa = ((bits >> 9) | np.float32(1).view(np.uint32)).view(np.float32) - 1
-    assert first(1, 8192)[0] == mantissa[0]
-    assert first(0, 8192)[0] != first(1, 8192)[0]
+    assert first(1, random_blocks.ROW)[0] == mantissa[0]
+    assert first(0, random_blocks.ROW)[0] != first(1, random_blocks.ROW)[0]
 
 
 @pytest.mark.parametrize(
