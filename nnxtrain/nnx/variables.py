@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 import numpy as np
 
 from nnxtrain.nnx import trace
+from nnxtrain.nnx.annotated_sharding import shard_value
 from nnxtrain.nnx.errors import FrozenError
 from nnxtrain.nnx.metadata import HOOKS, VariableMetadata, as_hooks
 from nnxtrain.nnx.missing import MISSING as MISSING
@@ -80,7 +81,8 @@ class Variable(Generic[A]):
         for hook in _hooks(metadata, "on_create_value"):
             value = hook(self, value)
         put_raw(self, value)
-        put_raw(self, normalise(self.create_value(value)))
+        value = normalise(self.create_value(value))
+        put_raw(self, shard_value(value, metadata) if metadata else value)
 
     def __init_subclass__(cls, **kwargs: Any):
         super().__init_subclass__(**kwargs)

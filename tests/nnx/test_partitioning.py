@@ -98,3 +98,16 @@ def test_a_sharded_model_computes_what_the_plain_one_does():
         sharded = layer()
         y = nnx.jit(lambda m, x: m(x))(sharded, jax.device_put(x, NamedSharding(mesh, P("data"))))
     np.testing.assert_allclose(y, nnx.Linear(4, 8, rngs=nnx.Rngs(0))(x), rtol=1e-5, atol=1e-6)
+
+
+def test_annotated_variables_are_made_sharded_under_a_mesh():
+    mesh = jax.make_mesh((4,), ("model",), axis_types=(jax.sharding.AxisType.Auto,))
+    metadata = {"out_sharding": (None, "model")}
+    with jax.set_mesh(mesh):
+        layer = nnx.Linear(2, 8, kernel_metadata=metadata, rngs=nnx.Rngs(0))
+        compiled = nnx.jit(lambda: nnx.Linear(2, 8, kernel_metadata=metadata, rngs=nnx.Rngs(0)))()
+    for made in (layer, compiled):
+        assert {s.data.shape for s in made.kernel.value.addressable_shards} == {(2, 2)}
+    whole = nnx.Linear(2, 8, kernel_metadata=metadata, rngs=nnx.Rngs(0))
+    np.testing.assert_array_equal(whole.kernel.value, layer.kernel.value)
+    assert len(whole.kernel.value.sharding.device_set) == 1

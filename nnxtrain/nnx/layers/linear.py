@@ -81,8 +81,9 @@ class Linear(Module):
 
     def __call__(self, inputs: jax.Array, out_sharding: Any = None) -> jax.Array:
         """Multiply; ``out_sharding`` as in ``jax.lax.dot_general``. Raises a ValueError on another last axis."""
-        if inputs.shape[-1:] != (self.in_features,):
-            raise ValueError(f"Linear takes [..., {self.in_features}]; it got {list(inputs.shape)}")
+        in_features = self.kernel.shape[0]  # of this shard, inside nnx.shard_map
+        if inputs.shape[-1:] != (in_features,):
+            raise ValueError(f"Linear takes [..., {in_features}]; it got {list(inputs.shape)}")
         x, kernel, bias = self.promote_dtype(
             (inputs, self.kernel.value, value_of(self.bias)), dtype=self.dtype
         )
