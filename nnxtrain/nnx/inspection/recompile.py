@@ -114,12 +114,15 @@ class History:
     def compilation(self, index: int) -> Compilation:
         """The trace with an index, beside the earlier one that is nearest."""
         signature = self.traces[index][1]
-        nearest: tuple[int, tuple[Difference, ...]] | None = None
+        nearest: int | None = None
+        differences: tuple[Difference, ...] = ()
         for earlier in reversed(range(index)):
-            differences = signature_diff(self.traces[earlier][1], signature) or (_AGAIN,)
-            if nearest is None or len(differences) < len(nearest[1]):
-                nearest = self.dropped + earlier + 1, differences
-        return Compilation(self.dropped + index + 1, *(nearest or (None, ())))
+            found = signature_diff(self.traces[earlier][1], signature)
+            if nearest is None or _distance(found) < _distance(differences):
+                nearest, differences = self.dropped + earlier + 1, found
+        if nearest is not None and not differences:
+            differences = (_AGAIN,)
+        return Compilation(self.dropped + index + 1, nearest, differences)
 
     def report(self, programs: int) -> RecompileReport:
         found = [self.compilation(index) for index in range(len(self.traces))]
@@ -148,6 +151,12 @@ class History:
 
     def inputs(self, program: Any, values: list[Any], args: tuple, kwargs: dict) -> Inputs:
         return read_inputs(program.graphdef, values, args, kwargs, self.names, self.static_argnums)
+
+
+def _distance(differences: tuple[Difference, ...]) -> tuple[int, int]:
+    """How many differences, then in how many of them neither the dtype nor the shape stayed."""
+    types = [(d.old.partition("["), d.new.partition("[")) for d in differences]
+    return len(types), sum(old[0] != new[0] and old[2] != new[2] for old, new in types)
 
 
 _AGAIN = Difference(
