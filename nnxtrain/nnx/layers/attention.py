@@ -315,8 +315,8 @@ class MultiHeadAttention(Module):
         if not isinstance(full, jax.core.Tracer):
             if full:
                 raise ValueError(
-                    f"{trace.name_of(self.cached_key, None)} is full: it holds {int(index)} of {max_length} positions, and "
-                    f"{length} more came. Call MultiHeadAttention.init_cache to empty it, or with a greater length."
+                    f"MultiHeadAttention's cache is full: {trace.name_of(self.cached_key, None)} holds {int(index)} of "
+                    f"{max_length} positions, and {length} more came. Call init_cache to empty it, or with a greater length."
                 )
             full = False
         mask = kv_cache.decoding_mask(mask, index, length, max_length)
