@@ -205,7 +205,7 @@ def _new_recording_class(cls: type) -> type:
     )
     for name in recorded_methods(cls):
         setattr(recording, name, _recorded(recording, name))
-    if not jax.tree_util.treedef_is_leaf(jax.tree.structure(new_object(cls))):
+    if not jax.tree.leaves(new_object(cls)):  # an empty pytree, and not a leaf
         register_object(recording)
     return recording
 

@@ -26,8 +26,8 @@ def tree_text(value: Any) -> str:
 
 def arguments_text(args: tuple, kwargs: dict) -> str:
     """The arguments of a call; a single one stands by itself."""
-    parts = list(args[0:1]) if len(args) == 1 else [args] if args else []
-    return "\n".join(map(tree_text, [*parts, kwargs] if kwargs else parts))
+    lines = _lines(args[0] if len(args) == 1 else args) if args else []
+    return "\n".join([*lines, *_named_lines(list(kwargs.items()))])
 
 
 def _lines(value: Any) -> list[str]:
@@ -40,6 +40,10 @@ def _lines(value: Any) -> list[str]:
     items = items_of(value)
     if items is None:
         return [static_text(value, 40)]
+    return _named_lines(items)
+
+
+def _named_lines(items: list[tuple[Any, Any]]) -> list[str]:
     result: list[str] = []
     for key, child in items:
         lines = _lines(child)
