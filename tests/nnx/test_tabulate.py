@@ -3,6 +3,7 @@
 import io
 import re
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import jax
 import jax.monitoring
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 from nnxtrain import nnx
+from nnxtrain.nnx.inspection import tabulate as tabulate_module
 from nnxtrain.nnx.inspection.tabulate import Row, filter_rng_streams
 
 WIDE = {"width": 250, "force_terminal": False}
@@ -324,6 +326,25 @@ def test_flops_of_a_convolution_do_not_count_its_padding():
 def test_flops_of_a_model_include_those_of_its_layers():
     model = nnx.Sequential(*[nnx.Linear(4, 4, rngs=nnx.Rngs(0)) for _ in range(3)])
     assert flops(model, jnp.ones((2, 4)))[0] == 3 * (2 * 2 * 16 + 8)
+
+
+def test_layers_that_are_built_alike_are_lowered_once(monkeypatch):
+    counted = []
+    monkeypatch.setattr(tabulate_module, "forward_flops", lambda work: counted.append(1) or 7)
+    same = [nnx.Linear(4, 4, rngs=nnx.Rngs(0)) for _ in range(3)]
+    model = nnx.Sequential(*same, nnx.Linear(4, 4, use_bias=False, rngs=nnx.Rngs(0)))
+    _, rows = table(model, jnp.ones((2, 4)), compute_flops=True)
+    assert [row["flops"] for row in rows[:-1]] == ["7"] * 5
+    assert len(counted) == 3  # the model, the layers with a bias, the one without
+
+
+def test_two_threads_do_not_see_each_other():
+    def run(seed):
+        model = nnx.Sequential(*[nnx.Linear(3, 3, rngs=nnx.Rngs(seed)) for _ in range(seed + 1)])
+        return len(table(model, jnp.ones((1, 3)))[1])
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(run, range(4))) == [3, 4, 5, 6]
 
 
 def test_a_result_of_integers_has_no_gradient():

@@ -21,6 +21,7 @@ from nnxtrain.nnx.graph import walk
 from nnxtrain.nnx.graphdef import GraphDef, ObjectDef
 from nnxtrain.nnx.module import Module, new_object
 from nnxtrain.nnx.pytree import register_object
+from nnxtrain.nnx.static import Static
 from nnxtrain.nnx.transforms import lift
 from nnxtrain.nnx.variables import Variable
 
@@ -39,6 +40,12 @@ class Work(NamedTuple):
     @property
     def inputs(self) -> tuple[list[Any], list[Any]]:
         return self.values, self.dynamic
+
+    @property
+    def key(self) -> tuple:
+        """Equal for calls that cost the same: those of layers that are built alike, with inputs of the same types."""
+        leaves, treedef = jax.tree.flatten((self.inputs, self.static))
+        return self.method, self.graphdef, treedef, Static(leaves), self.treedef
 
     def run(self, values: list[Any], dynamic: list[Any]) -> Any:
         nodes = self.graphdef.build(values, keep_frozen=True)
@@ -59,13 +66,24 @@ def work_of(obj: Any, method: str, args: tuple, kwargs: dict) -> Work:
     leaves, treedef = jax.tree.flatten((args, kwargs))
     return Work(
         method,
-        structure.graphdef,
+        _without_recording(structure.graphdef),
         len(roots),
         jax.tree.map(abstract, structure.values()),
         [abstract(leaf) for leaf in leaves if _is_array(leaf)],
         [_DYNAMIC if _is_array(leaf) else leaf for leaf in leaves],
         treedef,
     )
+
+
+def _without_recording(graphdef: GraphDef) -> GraphDef:
+    """The GraphDef with the user's classes in the place of recording ones."""
+    nodes = tuple(
+        node._replace(type=node.type.__mro__[2])
+        if isinstance(node, ObjectDef) and issubclass(node.type, _Recording)
+        else node
+        for node in graphdef.nodes
+    )
+    return GraphDef(nodes, graphdef.attributes, graphdef.num_leaves)
 
 
 def abstract(value: Any) -> Any:

@@ -11,7 +11,7 @@ from nnxtrain.nnx.graph import walk
 from nnxtrain.nnx.graphdef import GraphDef, Path
 from nnxtrain.nnx.inspection.contents import Contents
 from nnxtrain.nnx.inspection.flops import forward_flops, vjp_flops
-from nnxtrain.nnx.inspection.recording import Call, Recorder, work_of
+from nnxtrain.nnx.inspection.recording import Call, Recorder, Work, work_of
 from nnxtrain.nnx.inspection.table import render
 from nnxtrain.nnx.inspection.tree_text import arguments_text, tree_text
 from nnxtrain.nnx.module import Object
@@ -129,6 +129,7 @@ def tabulate(
 
 def _rows(calls: list[Call], graphdef: GraphDef, flops: bool, vjp: bool) -> list[Row]:
     rows: dict[Any, Row] = {}
+    counted: dict[Any, int] = {}
     for call in calls:
         inputs = arguments_text(*call.inputs)
         key = (call.node, call.method, inputs)
@@ -146,7 +147,17 @@ def _rows(calls: list[Call], graphdef: GraphDef, flops: bool, vjp: bool) -> list
             depth=len(path),
             call_order=len(rows),
             object_id=call.node,
-            flops=forward_flops(call.work) if flops and call.work else None,
-            vjp_flops=vjp_flops(call.work) if vjp and call.work else None,
+            flops=_counted(forward_flops, call, counted) if flops else None,
+            vjp_flops=_counted(vjp_flops, call, counted) if vjp else None,
         )
     return list(rows.values())
+
+
+def _counted(count: Callable[[Work], int], call: Call, known: dict[Any, int]) -> int | None:
+    """The FLOPs of a call; layers that are built alike are counted once."""
+    if call.work is None:
+        return None
+    key = count, call.work.key
+    if key not in known:
+        known[key] = count(call.work)
+    return known[key]
