@@ -1,6 +1,7 @@
 """nnx.explain_recompile: each cause of a second compilation is named, and compiled calls pay nothing for it."""
 
 import gc
+import os
 import subprocess
 import sys
 from functools import partial
@@ -349,7 +350,7 @@ step(model, jnp.ones((2, 2))); step(model, jnp.ones((1, 2)))
 """
     found = subprocess.run(
         [sys.executable, "-c", code],
-        env={"NNXTRAIN_EXPLAIN_RECOMPILE": "1", "JAX_PLATFORMS": "cpu", "PATH": ""},
+        env={**os.environ, "NNXTRAIN_EXPLAIN_RECOMPILE": "1"},
         capture_output=True,
         text=True,
         check=True,
