@@ -10,6 +10,7 @@ from __future__ import annotations
 import operator
 import os
 import weakref
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from types import MethodType
@@ -107,9 +108,11 @@ class Structure:
 
     def is_current(self, roots: tuple[Any, ...]) -> bool:
         """True while no container below (or in) ``roots`` changed its structure since the walk."""
+        if self._epoch != Epoch.count:
+            return False
         versions = list(map(_version, self.containers))
         versions += [r._version for r in roots if isinstance(r, Object)]
-        return versions == self._versions and self._epoch == Epoch.count
+        return versions == self._versions
 
     def values(self) -> list[Any]:
         """The present value of each leaf."""
@@ -121,8 +124,7 @@ class Structure:
         if targets is None:
             targets = self.targets[changed] = [self.leaves[i] for i in changed]
         if self._plain:
-            for _ in map(put_raw, targets, values):
-                pass
+            deque(map(put_raw, targets, values), maxlen=0)  # runs the map without a loop in Python
         else:
             for leaf, value in zip(targets, values):
                 leaf._value = value

@@ -1,145 +1,222 @@
 """What nnx.jit costs beside the limit: jax.jit on the flat list of the same arrays.
 
-Both run the same training step (blocks of Linear, BatchNorm, Dropout; adam) on the same arrays and return the same
-changed arrays. They take turns, a few steps each; the figure is the median, over the turns, of the ratio of their times.
+All run the same training step (blocks of Linear, BatchNorm, Dropout; adam). The flat function takes the same arrays as
+nnx.jit, returns the same changed arrays and donates the same; Flax's and Equinox's are what their users write. All take
+turns, a few steps each; figures are medians, of the ratio with the flat function in the same turn, with quartiles.
 
-    python scripts/bench/dispatch.py [--blocks 40] [--rounds 100] [--steps 10] [--donate]
+    python scripts/bench/dispatch.py [--blocks 3 10 40] [--rounds 100] [--steps 10] [--json]
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import statistics
-import time
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
+from models import blocks, regression_step
+from turns import have, markdown, median, spread, take_turns
 
 from nnxtrain import nnx
+from nnxtrain.nnx.graph import walk
+
+FEATURES = 8
 
 
-class Blocks(nnx.Module):
-    def __init__(self, num_blocks: int, features: int, *, rngs: nnx.Rngs):
-        self.blocks = [Block(features, rngs=rngs) for _ in range(num_blocks)]
-
-    def __call__(self, x: jax.Array) -> jax.Array:
-        for block in self.blocks:
-            x = block(x)
-        return x
+def batch() -> tuple[jax.Array, jax.Array]:
+    return jax.random.normal(jax.random.key(1), (8, FEATURES)), jnp.zeros((8, FEATURES))
 
 
-class Block(nnx.Module):
-    def __init__(self, features: int, *, rngs: nnx.Rngs):
-        self.linear = nnx.Linear(features, features, rngs=rngs)
-        self.norm = nnx.BatchNorm(features, rngs=rngs)
-        self.dropout = nnx.Dropout(0.1, rngs=rngs)
-
-    def __call__(self, x: jax.Array) -> jax.Array:
-        return x + self.dropout(nnx.relu(self.norm(self.linear(x))))
+def objects(library: Any, num_blocks: int) -> tuple[Any, Any]:
+    """The model and its optimizer."""
+    model = blocks(library, num_blocks, FEATURES)
+    return model, library.Optimizer(model, optax.adam(1e-3), wrt=library.Param)
 
 
-def train_step(model: Blocks, optimizer: nnx.Optimizer, x: jax.Array, y: jax.Array) -> jax.Array:
-    def loss_fn(model: Blocks) -> jax.Array:
-        return jnp.mean((model(x) - y) ** 2)
+def ours(num_blocks: int, steps: int, donate: bool) -> Callable[[], jax.Array]:
+    model, optimizer = objects(nnx, num_blocks)
+    step = nnx.jit(regression_step(nnx), donate=donate)
+    x, y = batch()
 
-    loss, grads = nnx.value_and_grad(loss_fn)(model)
-    optimizer.update(model, grads)
-    return loss
+    def run() -> jax.Array:
+        for _ in range(steps):
+            loss = step(model, optimizer, x, y)
+        return loss.block_until_ready()
+
+    return run
 
 
-def flat_step(graphdef: nnx.GraphDef, changed: list[int], donate: bool) -> Callable:
-    """The same step as a function of the flat list of arrays, compiled by jax.jit and by nothing else."""
+def flat(num_blocks: int, steps: int, donate: bool) -> tuple[Callable[[], jax.Array], int]:
+    """The same step as a function of the flat list of arrays, compiled by jax.jit and nothing else."""
+    structure = walk(objects(nnx, num_blocks))
+    graphdef, values = structure.graphdef, structure.values()
+    train_step = regression_step(nnx)
+    x, y = batch()
+    twins = objects(nnx, num_blocks)
+    nnx.jit(train_step)(*twins, x, y)
+    pairs = enumerate(zip(values, walk(twins).values()))
+    changed = [i for i, (before, after) in pairs if not _equal(before, after)]
 
     def pure(written: list, kept: list, x: jax.Array, y: jax.Array) -> tuple[jax.Array, list]:
-        values = [None] * (len(written) + len(kept))
-        for i, value in zip(changed, written):
-            values[i] = value
-        rest = iter(kept)
-        values = [next(rest) if v is None else v for v in values]
-        nodes = graphdef.build(values)
+        arrays = dict(zip(changed, written)) | dict(zip(kept_numbers, kept))
+        nodes = graphdef.build([arrays[i] for i in range(len(arrays))])
         loss = train_step(*nodes[0], x, y)
         return loss, [nodes[graphdef.leaf_nodes[i]].raw_value for i in changed]
 
-    return jax.jit(pure, donate_argnums=0 if donate else ())
+    kept_numbers = sorted(set(range(len(values))) - set(changed))
+    written, kept = [values[i] for i in changed], [values[i] for i in kept_numbers]
+    compiled = jax.jit(pure, donate_argnums=0 if donate else ())
+
+    def run() -> jax.Array:
+        nonlocal written
+        for _ in range(steps):
+            loss, written = compiled(written, kept, x, y)
+        return loss.block_until_ready()
+
+    return run, len(values)
+
+
+def of_flax(num_blocks: int, steps: int) -> dict[str, Callable[[], jax.Array]]:
+    from flax import nnx as flax
+
+    x, y = batch()
+    runs = {}
+    for name in ("flax nnx.jit", "flax cached_partial"):
+        model, optimizer = objects(flax, num_blocks)
+        step = flax.jit(regression_step(flax))
+        if name == "flax cached_partial":
+            step = flax.cached_partial(step, model, optimizer)
+        arguments = (x, y) if name == "flax cached_partial" else (model, optimizer, x, y)
+
+        def run(step: Callable = step, arguments: tuple = arguments) -> jax.Array:
+            for _ in range(steps):
+                loss = step(*arguments)
+            return loss.block_until_ready()
+
+        runs[name] = run
+    return runs
+
+
+def of_equinox(num_blocks: int, steps: int) -> Callable[[], jax.Array]:
+    """The same blocks as an Equinox module, whose statistics and counts are arrays of it."""
+    import equinox
+
+    class Block(equinox.Module):
+        kernel: jax.Array
+        bias: jax.Array
+        scale: jax.Array
+        offset: jax.Array
+        mean: jax.Array
+        var: jax.Array
+        key: jax.Array
+        count: jax.Array
+
+        def __init__(self, key: jax.Array):
+            ones, zeros = jnp.ones(FEATURES), jnp.zeros(FEATURES)
+            self.kernel = jax.nn.initializers.lecun_normal()(key, (FEATURES, FEATURES))
+            self.bias, self.scale, self.offset, self.mean, self.var = (
+                zeros,
+                ones,
+                zeros,
+                zeros,
+                ones,
+            )
+            self.key, self.count = jax.random.key_data(key), jnp.zeros((), jnp.uint32)
+
+        def __call__(self, x: jax.Array) -> tuple[jax.Array, tuple]:
+            y = x @ self.kernel + self.bias
+            mean, var = y.mean(0), y.var(0)
+            y = jax.nn.relu((y - mean) * jax.lax.rsqrt(var + 1e-5) * self.scale + self.offset)
+            key = jax.random.fold_in(jax.random.wrap_key_data(self.key), self.count)
+            y = jnp.where(jax.random.bernoulli(key, 0.9, y.shape), y / 0.9, 0.0)
+            averages = 0.99 * self.mean + 0.01 * mean, 0.99 * self.var + 0.01 * var
+            return x + y, (*averages, self.count + 1)
+
+    def parts(block: Block) -> tuple:
+        return block.kernel, block.bias, block.scale, block.offset
+
+    def state(block: Block) -> tuple:
+        return block.mean, block.var, block.count
+
+    transformation = optax.adam(1e-3)
+
+    @equinox.filter_jit
+    def step(model: list, opt_state: Any, x: jax.Array, y: jax.Array) -> tuple:
+        def loss_fn(params: list) -> tuple[jax.Array, list]:
+            z, written = x, []
+            for block, values in zip(model, params):
+                z, new = equinox.tree_at(parts, block, values)(z)
+                written.append(new)
+            return jnp.mean((z - y) ** 2), written
+
+        params = [parts(block) for block in model]
+        (loss, written), grads = jax.value_and_grad(loss_fn, has_aux=True)(params)
+        updates, opt_state = transformation.update(grads, opt_state, params)
+        params = optax.apply_updates(params, updates)
+        model = [
+            equinox.tree_at(lambda b: (*parts(b), *state(b)), block, (*values, *new))
+            for block, values, new in zip(model, params, written)
+        ]
+        return loss, model, opt_state
+
+    model = [Block(key) for key in jax.random.split(jax.random.key(0), num_blocks)]
+    opt_state = transformation.init([parts(block) for block in model])
+    x, y = batch()
+
+    def run() -> jax.Array:
+        nonlocal model, opt_state
+        for _ in range(steps):
+            loss, model, opt_state = step(model, opt_state, x, y)
+        return loss.block_until_ready()
+
+    return run
+
+
+def compare(num_blocks: int, donate: bool, rounds: int, steps: int, peers: set[str]) -> list[dict]:
+    run_flat, size = flat(num_blocks, steps, donate)
+    contestants: dict[str, Callable[[], jax.Array]] = {"jax.jit, flat list": run_flat}
+    contestants["nnxtrain nnx.jit"] = ours(num_blocks, steps, donate)
+    if "flax" in peers:
+        contestants |= of_flax(num_blocks, steps)
+    if "equinox" in peers:
+        contestants["equinox filter_jit"] = of_equinox(num_blocks, steps)
+    losses = {name: float(run()) for name, run in contestants.items()}
+    if losses["nnxtrain nnx.jit"] != losses["jax.jit, flat list"]:
+        raise SystemExit(f"the functions that are compared compute different losses: {losses}")
+    taken = take_turns(contestants, rounds, steps)
+    limit = taken["jax.jit, flat list"]
+    return [
+        {
+            "Variables": size,
+            "donated": "yes" if donate else "no",
+            "function": name,
+            "µs a step": round(median(times)),
+            "ratio": spread(a / b for a, b in zip(times, limit)),
+            "µs more": round(median(a - b for a, b in zip(times, limit)), 1),
+        }
+        for name, times in taken.items()
+    ]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--blocks", type=int, default=40)
-    parser.add_argument("--features", type=int, default=8)
+    parser.add_argument("--blocks", type=int, nargs="+", default=[3, 10, 40])
     parser.add_argument("--rounds", type=int, default=100)
     parser.add_argument("--steps", type=int, default=10)
-    parser.add_argument("--donate", action="store_true")
+    parser.add_argument("--no-peers", action="store_true", help="leave Flax and Equinox out")
+    parser.add_argument("--json", action="store_true", help="one JSON object a row, not a table")
     args = parser.parse_args()
 
-    from nnxtrain.nnx.graph import walk
-
-    def make() -> tuple[Blocks, nnx.Optimizer]:
-        model = nnx.jit(lambda: Blocks(args.blocks, args.features, rngs=nnx.Rngs(0)))()
-        return model, nnx.Optimizer(model, optax.adam(1e-3), wrt=nnx.Param)
-
-    x = jax.random.normal(jax.random.key(1), (8, args.features))
-    y = jnp.zeros((8, args.features))
-
-    model, optimizer = make()
-    step = nnx.jit(train_step, donate=args.donate)
-    first_loss = step(model, optimizer, x, y)
-
-    reference, reference_optimizer = make()
-    flat = walk((reference, reference_optimizer))
-    values = flat.values()
-    fresh = nnx.jit(train_step)
-    fresh(*(twins := make()), x, y)
-    changed = [
-        i
-        for i, (a, b) in enumerate(zip(walk(make()).values(), walk(twins).values()))
-        if not _equal(a, b)
-    ]
-    kept_numbers = [i for i in range(len(values)) if i not in set(changed)]
-    run_flat = flat_step(flat.graphdef, changed, args.donate)
-    written, kept = [values[i] for i in changed], [values[i] for i in kept_numbers]
-    flat_loss, written = run_flat(written, kept, x, y)
-    assert _equal(flat_loss, first_loss), "the two steps must compute the same"
-
-    def run_nnx() -> jax.Array:
-        for _ in range(args.steps):
-            loss = step(model, optimizer, x, y)
-        return loss.block_until_ready()
-
-    def run_plain() -> jax.Array:
-        nonlocal written
-        for _ in range(args.steps):
-            loss, written = run_flat(written, kept, x, y)
-        return loss.block_until_ready()
-
-    times: dict[Callable, list[float]] = {run_nnx: [], run_plain: []}
-    losses = {}
-    for turn in range(args.rounds):
-        for run in (run_nnx, run_plain) if turn % 2 else (run_plain, run_nnx):
-            start = time.perf_counter()
-            losses[run] = run()
-            times[run].append((time.perf_counter() - start) / args.steps * 1e6)
-    assert _equal(*losses.values()), "the two must still agree after all steps"
-
-    ratios = sorted(ours / theirs for ours, theirs in zip(*times.values()))
-    ratio = statistics.median(ratios)
-    print(f"{len(values)} Variables, {len(changed)} changed by a step, donate={args.donate}")
-    for name, measured in zip(("nnx.jit", "jax.jit, flat list"), times.values()):
-        print(
-            f"{name:20} median {statistics.median(measured):6.0f} µs a step (least {min(measured):.0f})"
-        )
-    quarter = len(ratios) // 4
-    print(f"{'ratio':20} {ratio:.3f} (quartiles {ratios[quarter]:.3f}, {ratios[-quarter - 1]:.3f})")
-    figures = {
-        "variables": len(values),
-        "changed": len(changed),
-        "donate": args.donate,
-        "ratio": round(ratio, 4),
-    }
-    print(json.dumps(figures))
+    installed = set() if args.no_peers else {name for name in ("flax", "equinox") if have(name)}
+    rows = []
+    for num_blocks in args.blocks:
+        for donate in (False, True):
+            peers = set() if donate else installed
+            rows += compare(num_blocks, donate, args.rounds, args.steps, peers)
+    print("\n".join(map(json.dumps, rows)) if args.json else markdown(rows))
 
 
 def _equal(a: jax.Array, b: jax.Array) -> bool:

@@ -98,6 +98,44 @@ def transformer(nnx: Any) -> tuple[Any, dict[str, np.ndarray]]:
     return Transformer(nnx.Rngs(0)), {"inputs": tokens, "labels": tokens}
 
 
+def blocks(nnx: Any, num_blocks: int, features: int) -> Any:
+    """Blocks of Linear, BatchNorm and Dropout: about 16 Variables each with adam's, and little arithmetic."""
+
+    class Block(nnx.Module):
+        def __init__(self, rngs: Any):
+            self.linear = nnx.Linear(features, features, rngs=rngs)
+            self.norm = nnx.BatchNorm(features, rngs=rngs)
+            self.dropout = nnx.Dropout(0.1, rngs=rngs)
+
+        def __call__(self, x: jax.Array) -> jax.Array:
+            return x + self.dropout(nnx.relu(self.norm(self.linear(x))))
+
+    class Blocks(nnx.Module):
+        def __init__(self, rngs: Any):
+            self.blocks = nnx.List([Block(rngs) for _ in range(num_blocks)])
+
+        def __call__(self, x: jax.Array) -> jax.Array:
+            for block in self.blocks:
+                x = block(x)
+            return x
+
+    return Blocks(nnx.Rngs(0))
+
+
+def regression_step(nnx: Any) -> Callable[..., jax.Array]:
+    """A training step ``(model, optimizer, x, y) -> loss`` of either library."""
+
+    def train_step(model: Any, optimizer: Any, x: jax.Array, y: jax.Array) -> jax.Array:
+        def loss_fn(model: Any) -> jax.Array:
+            return jnp.mean((model(x) - y) ** 2)
+
+        loss, grads = nnx.value_and_grad(loss_fn)(model)
+        optimizer.update(model, grads)
+        return loss
+
+    return train_step
+
+
 MODELS: dict[str, Callable[[Any], tuple[Any, dict[str, np.ndarray]]]] = {
     "resnet18": resnet18,
     "transformer": transformer,

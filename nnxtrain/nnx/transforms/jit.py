@@ -116,6 +116,7 @@ class JitFunction:
             self.shardings = JitShardings(in_shardings, out_shardings, shift, self.static_argnums)
         self.jax_options = {k: v for k, v in jax_options.items() if v not in (None, False)}
         self.programs: OrderedDict[tuple, Program] = OrderedDict()
+        self.rootless: Any = None  # what JAX compiled for calls without objects: a shortcut to it
         self.history = History(self.fun, self.static_argnums)  # for nnx.explain_recompile
         functools.update_wrapper(self, self.fun, updated=())
 
@@ -123,6 +124,11 @@ class JitFunction:
         return self if instance is None else MethodType(self, instance)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if self.rootless is not None and lift.holds_no_object(args, kwargs) and not watchers:
+            out, sent, note = self.rootless([], [], *args, **kwargs)
+            if note.patch is None:
+                return out
+            return lift.attach(lift.structure_of_roots(()), (), out, sent, note)
         structure, roots, program, args, kwargs = self._prepare(args, kwargs)
         out, sent, note = program(structure.values(), args, kwargs)
         if sent or note.patch is not None:
@@ -261,6 +267,9 @@ class Program:
             donate_argnames=jitted.donate_argnames or None,
             **options,
         )
+        bound = jitted.bound_args or jitted.bound_kwargs
+        if self.num_roots == 0 and self.shardings is None and not bound:
+            jitted.rootless = self.compiled
 
     def _abstract_note(self, values: list[Any], args: tuple, kwargs: dict) -> lift.Note:
         traced = jax.jit(
@@ -278,10 +287,9 @@ class Program:
             return [], values
         donated = [values[i] for i in self.donated]
         kept = [values[i] for i in self.kept]
-        others = set(map(id, kept)).union(map(id, jax.tree.leaves((args, kwargs))))
-        numbers = set(map(id, donated))
-        if len(numbers) != len(donated) or not numbers.isdisjoint(others):
-            donated = _unshared(donated, others)
+        others = jax.tree.leaves((args, kwargs))
+        if len({*map(id, values), *map(id, others)}) < len(values) + len(others):
+            donated = _unshared(donated, {*map(id, kept), *map(id, others)})
         return donated, kept
 
     def __call__(

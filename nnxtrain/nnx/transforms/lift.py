@@ -34,21 +34,27 @@ from nnxtrain.nnx.variables import Variable, put_raw
 
 @jax.tree_util.register_static
 class Slot:
-    """Stands in a tree of arguments or results for the object with this number."""
+    """Stands in a tree of arguments or results for the object with this number.
+
+    There is one for each number (:func:`slot_of`): JAX compares them at every call, and by identity is fastest.
+    """
 
     __slots__ = ("number",)
 
     def __init__(self, number: int):
         self.number = number
 
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Slot) and other.number == self.number
-
-    def __hash__(self) -> int:
-        return hash((Slot, self.number))
-
     def __repr__(self) -> str:
         return f"Slot({self.number})"
+
+
+def slot_of(number: int) -> Slot:
+    """The Slot of this number."""
+    slot = _slots.get(number)
+    return _slots.setdefault(number, Slot(number)) if slot is None else slot
+
+
+_slots: dict[int, Slot] = {}
 
 
 class Patch:
@@ -119,8 +125,12 @@ _LEAVES = (
 )
 
 
+_OBJECTS = (Object, Variable)
+_leaf_types: set[type] = set()  # those seen: an instance check against jax.Array runs Python code
+
+
 def _is_object(value: Any) -> bool:
-    return isinstance(value, Object | Variable | State)
+    return isinstance(value, (*_OBJECTS, State))
 
 
 def detach(
@@ -130,6 +140,13 @@ def detach(
     slots = _Slots([] if roots is None else roots)
     taken = tuple([slots.take(a) for a in args])
     return taken, {k: slots.take(v) for k, v in kwargs.items()}, tuple(slots.found)
+
+
+def holds_no_object(args: tuple, kwargs: dict) -> bool:
+    """True where all arguments are leaves of kinds that were seen before, so that there is nothing to detach."""
+    return _leaf_types.issuperset(map(type, args)) and (
+        not kwargs or _leaf_types.issuperset(map(type, kwargs.values()))
+    )
 
 
 class _Slots:
@@ -142,26 +159,29 @@ class _Slots:
         self.numbers = {id(r): i for i, r in enumerate(found)}
 
     def slot(self, value: Any) -> Any:
-        if not isinstance(value, Object | Variable):
+        if not isinstance(value, _OBJECTS):
             return value
         number = self.numbers.get(id(value))
         if number is None:
             number = self.numbers[id(value)] = len(self.found)
             self.found.append(value)
-        return Slot(number)
+        return slot_of(number)
 
     def take(self, value: Any) -> Any:
-        if isinstance(value, Object | Variable):
+        kind = type(value)
+        if kind in _leaf_types:
+            return value
+        if isinstance(value, _OBJECTS):
             return self.slot(value)
         if isinstance(value, _LEAVES):
+            _leaf_types.add(kind)
             return value
-        kind = type(value)
         if kind is tuple or kind is list:
             return kind([self.take(v) for v in value])
         if kind is dict:
             return {k: self.take(v) for k, v in value.items()}
         leaves = jax.tree_util.tree_leaves(value, is_leaf=_is_object)
-        if any(isinstance(leaf, Object | Variable) for leaf in leaves):
+        if any(isinstance(leaf, _OBJECTS) for leaf in leaves):
             return jax.tree.map(self.slot, value, is_leaf=_is_object)
         return value
 
