@@ -147,6 +147,11 @@ class Object:
         self._graph_assign(items)
         _set(self, "_link", link)
 
+    def __treescope_repr__(self, path: str | None, subtree_renderer: Any) -> Any:
+        from nnxtrain.nnx.inspection.notebook import render
+
+        return render(self, path, subtree_renderer)
+
     def __repr__(self) -> str:
         from nnxtrain.nnx.inspection.display import format_object
 

@@ -73,6 +73,11 @@ class State(MutableMapping):
     def __len__(self) -> int:
         return len(self._mapping)
 
+    def __treescope_repr__(self, path: str | None, subtree_renderer: Any) -> Any:
+        from nnxtrain.nnx.inspection.notebook import render
+
+        return render(self, path, subtree_renderer)
+
     def __repr__(self) -> str:
         return f"State({self._mapping!r})"
 

@@ -321,6 +321,11 @@ class Variable(Generic[A]):
     def __array__(self, *args: Any, **kwargs: Any) -> np.ndarray:
         return np.asarray(self.get_value(), *args, **kwargs)
 
+    def __treescope_repr__(self, path: str | None, subtree_renderer: Any) -> Any:
+        from nnxtrain.nnx.inspection.notebook import render
+
+        return render(self, path, subtree_renderer)
+
     def __repr__(self) -> str:
         parts = [f"value={self._value!r}", *(f"{k}={v!r}" for k, v in self._metadata.items())]
         return f"{type(self).__name__}({', '.join(parts)})"

@@ -337,3 +337,15 @@ def test_treescope_renders_modules_states_and_graphdefs():
     with nnx_rendering():
         assert "Param" in treescope.render_to_html([node.leaf], compressed=False)
     assert "Node" not in str(treescope.active_renderer.get().handlers)  # nothing stays behind
+
+
+def test_treescope_by_itself_shows_objects_as_display_does():
+    treescope = pytest.importorskip("treescope")
+    model = nnx.Linear(2, 3, rngs=nnx.Rngs(0))
+    model.self = model
+    text = treescope.render_to_text({"model": model, "state": nnx.state(model)})
+    assert "Linear( # Param: 9 (36 B)" in text
+    assert (
+        text.count("kernel=") == 2
+    )  # once in the model, though it refers to itself, and once in the state
+    assert "State( # Param: 9 (36 B)" in text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Iterator
+from contextvars import ContextVar
 from typing import Any
 
 import treescope
@@ -32,6 +33,21 @@ def nnx_rendering() -> Iterator[None]:
     renderer = treescope.active_renderer.get().extended_with(handlers=[_Handler()])
     with treescope.active_renderer.set_scoped(renderer):
         yield
+
+
+_active: ContextVar[_Handler | None] = ContextVar("nnx display", default=None)
+
+
+def render(node: Any, path: str | None, subtree_renderer: Any) -> Part:
+    """What an object's ``__treescope_repr__`` gives: treescope's own displays show it as ``nnx.display`` does."""
+    handler = _active.get()
+    if handler is not None:
+        return handler(node, path, subtree_renderer)
+    token = _active.set(_Handler())
+    try:
+        return render(node, path, subtree_renderer)
+    finally:
+        _active.reset(token)
 
 
 class _Handler:
