@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from nnxtrain import nnx
+from nnxtrain.nnx.layers import kv_cache
 
 RNG = np.random.default_rng(0)
 
@@ -34,8 +35,9 @@ def by_hand(query, key, value, bias=None, mask=None):
     return out
 
 
-@pytest.mark.parametrize("batch", [(), (2,), (2, 1, 2)])
-@pytest.mark.parametrize("kv_heads", [4, 2, 1])
+@pytest.mark.parametrize(
+    ("batch", "kv_heads"), [((), 4), ((2,), 2), ((2, 1, 2), 1), ((2, 1, 2), 4)]
+)
 def test_attention_is_a_softmax_of_products(batch, kv_heads):
     q, k, v = (
         normal(*batch, 3, 4, 5),
@@ -70,7 +72,7 @@ def test_a_query_that_sees_nothing_stays_finite():
 
 @pytest.mark.parametrize("broadcast", [True, False])
 def test_dropout_drops_weights(broadcast):
-    q, k, v = jnp.zeros((8, 5, 4, 2)), jnp.zeros((8, 50, 4, 2)), jnp.ones((8, 50, 4, 1))
+    q, k, v = jnp.zeros((8, 5, 4, 1)), jnp.zeros((8, 50, 4, 1)), jnp.ones((8, 50, 4, 1))
     out = nnx.dot_product_attention(
         q, k, v, dropout_rng=jax.random.key(0), dropout_rate=0.5, broadcast_dropout=broadcast
     )
@@ -112,7 +114,7 @@ def test_masks():
 
 def attention(**options):
     return nnx.MultiHeadAttention(
-        4, 8, qkv_features=8, num_kv_heads=2, normalize_qk=True, rngs=nnx.Rngs(0), **options
+        4, 8, qkv_features=16, num_kv_heads=2, normalize_qk=True, rngs=nnx.Rngs(0), **options
     )
 
 
@@ -121,8 +123,13 @@ def decode(layer, x, mask=None):
     return layer(x, decode=True, is_causal=True, mask=mask)
 
 
+@nnx.jit
+def causal(layer, x, mask=None):
+    return layer(x, decode=False, is_causal=True, mask=mask)
+
+
 @pytest.mark.parametrize(
-    ("parts", "compiled"), [((1,) * 6, True), ((2, 3, 1), True), ((5, 1), False)]
+    ("parts", "compiled"), [((1,) * 6, True), ((2, 3, 1), True), ((2, 2, 2), False)]
 )
 def test_decoding_gives_the_causal_outputs(parts, compiled):
     layer, x = attention(), normal(2, 6, 8)
@@ -130,33 +137,39 @@ def test_decoding_gives_the_causal_outputs(parts, compiled):
     step = decode if compiled else decode.__wrapped__
     ends = np.cumsum(parts)
     outputs = [step(layer, x[:, end - n : end]) for n, end in zip(parts, ends)]
-    expected = layer(x, is_causal=True)
+    expected = causal(layer, x)
     np.testing.assert_allclose(jnp.concatenate(outputs, 1), expected, rtol=1e-5, atol=1e-5)
     assert int(layer.cache_index.value) == 6
     assert set(nnx.state(layer, nnx.Cache)) == {"cached_key", "cached_value", "cache_index"}
 
 
 def test_masks_when_decoding():
+    index, length, full = jnp.array(1), 2, 4
+    causal = np.tri(full, dtype=bool)
+    padding = np.array([0, 1, 1, 1], bool)[None, None, None]
+    expected = (padding & causal)[..., 1:3, :]
+    for mask in (
+        padding,  # of the cache
+        padding & causal,  # of the whole sequence
+        expected,  # of the rows of the new positions
+    ):
+        found = kv_cache.decoding_mask(jnp.asarray(mask), index, length, full)
+        np.testing.assert_array_equal(jnp.broadcast_to(found, expected.shape), expected)
+    prompt = jnp.array([[1, 0], [0, 1]])  # among the new positions alone; what came before is seen
+    found = kv_cache.decoding_mask(prompt, index, length, full)
+    np.testing.assert_array_equal(found, [[1, 1, 0, 0], [1, 0, 1, 0]])
+    with pytest.raises(ValueError, match=r"for a cache of 4; it got \[2, 1, 1, 3\]"):
+        kv_cache.decoding_mask(jnp.ones((2, 1, 1, 3)), index, length, full)
+
+
+def test_padding_when_decoding():
     layer, x = attention(), normal(2, 4, 8)
-    padding = jnp.array([[0, 1, 1, 1], [1, 1, 1, 1]], bool)[:, None, None]  # padded on the left
-    causal = nnx.make_causal_mask(x[..., 0], dtype=bool)
-    expected = layer(x, mask=padding & causal)[:, 1:]
-    forms = {
-        "of the cache": lambda i, n: padding,
-        "of the whole sequence": lambda i, n: padding & causal,
-        "of the new rows": lambda i, n: (padding & causal)[..., i : i + n, :],
-    }
-    for name, mask in forms.items():
-        layer.init_cache(x.shape)
-        outputs = [decode(layer, x[:, i : i + n], mask(i, n)) for i, n in ((0, 1), (1, 3))]
-        out = jnp.concatenate(outputs, 1)[:, 1:]
-        np.testing.assert_allclose(out, expected, rtol=1e-5, atol=1e-5, err_msg=name)
-    layer.init_cache(x.shape)  # a mask between the new positions alone, as of a prompt
-    prompt = nnx.make_causal_mask(x[:, :3, 0])
-    out = decode(layer, x[:, :3], prompt)
-    np.testing.assert_allclose(out, layer(x, is_causal=True)[:, :3], rtol=1e-5, atol=1e-5)
-    with pytest.raises(ValueError, match=r"cache of 4; it got \[2, 1, 1, 2\]"):
-        layer(x[:, 3:], mask=jnp.ones((2, 1, 1, 2)), decode=True)
+    padding = jnp.array([[0, 1, 1, 1], [1, 1, 1, 1]], bool)[:, None, None]  # on the left
+    layer.init_cache(x.shape)
+    outputs = [decode(layer, x[:, i : i + n], padding) for i, n in ((0, 1), (1, 3))]
+    np.testing.assert_allclose(
+        jnp.concatenate(outputs, 1)[:, 1:], causal(layer, x, padding)[:, 1:], rtol=1e-5, atol=1e-5
+    )
 
 
 def test_a_scan_may_decode():
@@ -168,7 +181,7 @@ def test_a_scan_may_decode():
         out_axes=1,
     )
     out = nnx.jit(loop)(layer, x)
-    np.testing.assert_allclose(out, layer(x, decode=False, is_causal=True), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(out, causal(layer, x), rtol=1e-5, atol=1e-5)
 
 
 def test_a_full_cache():
@@ -192,7 +205,7 @@ def test_set_view_makes_a_cache():
     assert layer.decode
     assert layer.cached_key is None
     layer.set_view(batch_size=2, max_length=5)
-    assert layer.cached_key.value.shape == (2, 5, 2, 2)
+    assert layer.cached_key.value.shape == (2, 5, 2, 4)
     assert layer.cached_value.value.dtype == jnp.bfloat16
     with pytest.raises(TypeError, match="batch_size and max_length"):
         layer.set_view(batch_size=2)
