@@ -8,7 +8,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from types import MethodType
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -124,11 +124,17 @@ class JitFunction:
         return self if instance is None else MethodType(self, instance)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if self.rootless is not None and lift.holds_no_object(args, kwargs) and not watchers:
-            out, sent, note = self.rootless([], [], *args, **kwargs)
-            if note.patch is None:
-                return out
-            return lift.attach(lift.structure_of_roots(()), (), out, sent, note)
+        rootless = self.rootless
+        if (
+            rootless is not None
+            and not kwargs
+            and lift.leaf_types.issuperset(map(type, args))
+            and not watchers
+        ):
+            result = rootless(*args)
+            if type(result) is not Effects:
+                return result
+            return lift.attach(lift.structure_of_roots(()), (), *result)
         structure, roots, program, args, kwargs = self._prepare(args, kwargs)
         out, sent, note = program(structure.values(), args, kwargs)
         if sent or note.patch is not None:
@@ -183,6 +189,14 @@ class JitFunction:
         )
 
 
+class Effects(NamedTuple):
+    """What comes out of a compiled function: its result, the values written, and whose they are."""
+
+    out: Any
+    sent: list[Any]
+    note: lift.Note
+
+
 class Program:
     """The compiled function for one GraphDef.
 
@@ -234,6 +248,11 @@ class Program:
             sent = self.shardings.constrain(out, sent, note)
         return out, sent, note
 
+    def run_rootless(self, *args: Any, **kwargs: Any) -> Any:
+        """The same for a call without objects; the result alone comes out, unless it has objects in it."""
+        effects = Effects(*self.run([], [], *args, **kwargs))
+        return effects.out if effects.note.patch is None else effects
+
     def compile(self, values: list[Any], args: tuple, kwargs: dict) -> None:
         with self.compiling:  # another thread that makes the same first call waits here
             if self.compiled is None:
@@ -258,17 +277,17 @@ class Program:
         options = dict(jitted.jax_options)
         if self.shardings is not None:
             options |= self.shardings.jax_options(args, self.donated, self.kept)
-        plain_donations = tuple(i + 2 for i in jitted.donate_argnums)
+        shift = 0 if self.is_rootless else 2  # arguments before the user's
+        plain_donations = tuple(i + shift for i in jitted.donate_argnums)
         self.compiled = jax.jit(
-            self.run,
-            static_argnums=tuple(i + 2 for i in jitted.static_argnums) or None,
+            self.run_rootless if self.is_rootless else self.run,
+            static_argnums=tuple(i + shift for i in jitted.static_argnums) or None,
             static_argnames=jitted.static_argnames or None,
             donate_argnums=((0,) if self.donated else ()) + plain_donations or None,
             donate_argnames=jitted.donate_argnames or None,
             **options,
         )
-        bound = jitted.bound_args or jitted.bound_kwargs
-        if self.num_roots == 0 and self.shardings is None and not bound:
+        if self.is_rootless and not (jitted.bound_args or jitted.bound_kwargs):
             jitted.rootless = self.compiled
 
     def _abstract_note(self, values: list[Any], args: tuple, kwargs: dict) -> lift.Note:
@@ -280,9 +299,14 @@ class Program:
         _, _, note = traced.eval_shape([], values, *args, **kwargs)
         return note
 
-    def _arguments(
-        self, values: list[Any], args: tuple, kwargs: dict
-    ) -> tuple[list[Any], list[Any]]:
+    @property
+    def is_rootless(self) -> bool:
+        """True where there are no objects among the arguments, so that JAX can be handed these as they are."""
+        return self.num_roots == 0 and self.shardings is None
+
+    def _arguments(self, values: list[Any], args: tuple, kwargs: dict) -> tuple[list[Any], ...]:
+        if self.is_rootless:
+            return ()
         if not self.donated:
             return [], values
         donated = [values[i] for i in self.donated]
@@ -298,13 +322,20 @@ class Program:
         if self.compiled is None:
             self.compile(values, args, kwargs)
         if watchers:
-            return self.jitted.history.run_watched(self, values, args, kwargs)
-        return self.compiled(*self._arguments(values, args, kwargs), *args, **kwargs)
+            result = self.jitted.history.run_watched(self, values, args, kwargs)
+        else:
+            result = self.compiled(*self._arguments(values, args, kwargs), *args, **kwargs)
+        if self.is_rootless and type(result) is not Effects:
+            return result, [], NO_EFFECT
+        return result
 
     def lower(self, values: list[Any], args: tuple, kwargs: dict) -> jax.stages.Lowered:
         if self.compiled is None:
             self.compile(values, args, kwargs)
         return self.compiled.lower(*self._arguments(values, args, kwargs), *args, **kwargs)
+
+
+NO_EFFECT = lift.Note((), None)
 
 
 def _unshared(donated: list[Any], seen: set[int]) -> list[Any]:

@@ -126,7 +126,9 @@ _LEAVES = (
 
 
 _OBJECTS = (Object, Variable)
-_leaf_types: set[type] = set()  # those seen: an instance check against jax.Array runs Python code
+leaf_types: set[type] = (
+    set()
+)  # those met so far: an instance check against jax.Array runs Python code
 
 
 def _is_object(value: Any) -> bool:
@@ -140,13 +142,6 @@ def detach(
     slots = _Slots([] if roots is None else roots)
     taken = tuple([slots.take(a) for a in args])
     return taken, {k: slots.take(v) for k, v in kwargs.items()}, tuple(slots.found)
-
-
-def holds_no_object(args: tuple, kwargs: dict) -> bool:
-    """True where all arguments are leaves of kinds that were seen before, so that there is nothing to detach."""
-    return _leaf_types.issuperset(map(type, args)) and (
-        not kwargs or _leaf_types.issuperset(map(type, kwargs.values()))
-    )
 
 
 class _Slots:
@@ -169,12 +164,12 @@ class _Slots:
 
     def take(self, value: Any) -> Any:
         kind = type(value)
-        if kind in _leaf_types:
+        if kind in leaf_types:
             return value
         if isinstance(value, _OBJECTS):
             return self.slot(value)
         if isinstance(value, _LEAVES):
-            _leaf_types.add(kind)
+            leaf_types.add(kind)
             return value
         if kind is tuple or kind is list:
             return kind([self.take(v) for v in value])
