@@ -24,6 +24,7 @@ from nnxtrain.nnx.saving.values import (
     put_back,
     spec_of,
     to_host,
+    zeros_like,
 )
 
 MAGIC = b"NNXBYTES"
@@ -95,11 +96,15 @@ kernel is float32[2,3] and should be float32[2,4], bias is float32[3] and should
     leaves = Leaves(target)
     data = bytes(data) if not isinstance(data, bytes) else data
     specs, values = _read(data) if MAGIC.startswith(data[: len(MAGIC)]) else _read_flax(data)
-    report, source = match(specs, leaves.specs())
+    report, source = match(specs, leaves.specs(), zero_when_missing=leaves.zero_when_missing)
     if not report.complete:
         raise LoadError(f"the bytes do not fit the target: {report}", report)
+    names = [source[path] for path in leaves.paths]
     return leaves.rebuild(
-        [put_back(values[source[path]], like) for path, like in zip(leaves.paths, leaves.values)]
+        [
+            zeros_like(like) if name is None else put_back(values[name], like)
+            for name, like in zip(names, leaves.values)
+        ]
     )
 
 

@@ -416,3 +416,31 @@ def test_frozen_variables_are_not_loaded(tmp_path):
     with nnx.frozen(model, nnx.PathContains("bias")), pytest.raises(nnx.FrozenError, match="bias"):
         nnx.load(tmp_path / "m", model)
     same(model, before)
+
+
+def test_a_gru_saved_without_its_hidden_bias_loads_with_zeros(tmp_path):
+    def without_bias():
+        cell = nnx.GRUCell(2, 3, rngs=nnx.Rngs(0))
+        del cell.b_hn
+        return cell
+
+    def fresh():
+        cell = nnx.GRUCell(2, 3, rngs=nnx.Rngs(1))
+        cell.b_hn.value = jnp.ones(3)
+        return cell
+
+    old = without_bias()
+    nnx.save(tmp_path / "old", old)
+    nnx.save_safetensors(tmp_path / "old.safetensors", old)
+    loaded = [
+        nnx.load(tmp_path / "old", fresh()),
+        nnx.load(tmp_path / "old", lambda: nnx.GRUCell(2, 3, rngs=nnx.Rngs(1))),
+        nnx.load_safetensors(tmp_path / "old.safetensors", fresh()),
+        nnx.from_bytes(fresh(), nnx.to_bytes(old)),
+    ]
+    for cell in loaded:
+        np.testing.assert_array_equal(cell.b_hn.value, jnp.zeros(3))
+        np.testing.assert_array_equal(cell.dense_i.kernel.value, old.dense_i.kernel.value)
+    report = nnx.load_report(tmp_path / "old", fresh())
+    assert report.complete
+    assert report.zeroed == ("b_hn",)

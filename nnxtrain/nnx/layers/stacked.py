@@ -52,7 +52,7 @@ class Stacked(Module):
         remat: bool = False,
         policy: Callable[..., bool] | None = None,
         unroll: int | bool = 1,
-        transform_metadata: Mapping[str, Any] = {},  # noqa: B006 (read only)
+        transform_metadata: Mapping[str, Any] = {},
         rngs: Rngs,
     ):
         if length < 1:

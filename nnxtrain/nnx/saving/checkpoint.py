@@ -29,6 +29,7 @@ from nnxtrain.nnx.saving.values import (
     sharding_of,
     spec_of,
     to_host,
+    zeros_like,
 )
 from nnxtrain.nnx.variables import Variable
 from nnxtrain.storage import orbax_arrays
@@ -134,7 +135,9 @@ def load(
     source, entries = _open(directory, contents=True)
     instance, is_new = _instance(target)
     leaves = Leaves(instance)
-    report, found = match(_specs(entries), leaves.specs(), rename)
+    report, found = match(
+        _specs(entries), leaves.specs(), rename, zero_when_missing=leaves.zero_when_missing
+    )
     if not report.complete:
         if strict:
             raise LoadError(f"{directory} does not fit the target: {report}", report)
@@ -144,8 +147,13 @@ def load(
     likes = dict(zip(leaves.paths, leaves.values))
     if sharding is not None:
         likes = {path: _placed(path, like, sharding) for path, like in likes.items()}
-    values = _read(source, entries, {name: likes[path] for path, name in found.items()})
-    new = {path: put_back(values[name], likes[path]) for path, name in found.items()}
+    values = _read(
+        source, entries, {name: likes[p] for p, name in found.items() if name is not None}
+    )
+    new = {
+        path: zeros_like(likes[path]) if name is None else put_back(values[name], likes[path])
+        for path, name in found.items()
+    }
     return leaves.write([new.get(path, old) for path, old in zip(leaves.paths, leaves.values)])
 
 
@@ -159,7 +167,10 @@ def load_report(
       LoadError: it is no save, or incomplete.
     """
     _, entries = _open(_absolute(path), contents=False)
-    return match(_specs(entries), Leaves(_instance(target)[0]).specs(), rename)[0]
+    leaves = Leaves(_instance(target)[0])
+    return match(
+        _specs(entries), leaves.specs(), rename, zero_when_missing=leaves.zero_when_missing
+    )[0]
 
 
 def _absolute(path: str | os.PathLike[str]) -> FilePath:

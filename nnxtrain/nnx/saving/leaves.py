@@ -34,6 +34,7 @@ class Leaves:
     Attributes:
       paths: of each value, as strings: an int key is its numeral, as most formats know strings only.
       values: arrays, ``jax.ShapeDtypeStruct``, Python scalars, strings.
+      zero_when_missing: the paths of Variables that say that an older file may lack them (``missing_is_zero``).
       aliases: further paths under which a shared value is reached -> its path in ``paths``.
 
     Raises:
@@ -55,6 +56,7 @@ class Leaves:
         self._structure: Structure | None = walk(self._roots) if roots else None
         self.paths: list[Path] = []
         self.values: list[Any] = []
+        self.zero_when_missing: set[Path] = set()
         self._value_trees: list[Any] = []
         if self._structure is not None:
             for (root, *below), leaf in zip(self._structure.graphdef.paths, self._structure.leaves):
@@ -63,6 +65,8 @@ class Leaves:
                 for inner, value in parts:
                     keys = (_path_key((entry,)) for entry in inner)
                     self._add((*roots[root][0], *below, *keys), value)
+                    if isinstance(leaf, Variable) and leaf._metadata.get("missing_is_zero"):
+                        self.zero_when_missing.add(self.paths[-1])
         for path, value in plain:
             self._add(path, value)
         self.aliases = self._find_aliases([path for path, _ in roots])

@@ -21,6 +21,7 @@ class LoadReport:
       missing: what the object has and the file has not.
       unexpected: what the file has and the object has not (after renaming).
       mismatched: ``(path, saved, wanted)``: other shape or dtype, as in ``("kernel", "float32[2,3]", "float32[2,4]")``.
+      zeroed: what the file has not and says zero by that (metadata ``missing_is_zero``: a bias that came later).
       renamed: of some missing paths the unexpected one of the same kind whose name is nearest: likely a new name.
     """
 
@@ -28,6 +29,7 @@ class LoadReport:
     missing: tuple[str, ...]
     unexpected: tuple[str, ...]
     mismatched: tuple[tuple[str, str, str], ...]
+    zeroed: tuple[str, ...]
     renamed: Mapping[str, str]
 
     @property
@@ -71,24 +73,29 @@ def match(
     wanted: Mapping[Path, Spec],
     rename: Mapping[str, str] | None = None,
     optional: Collection[Path] = (),
-) -> tuple[LoadReport, dict[Path, Path]]:
+    zero_when_missing: Collection[Path] = (),
+) -> tuple[LoadReport, dict[Path, Path | None]]:
     """Compare what a file has with what an object wants.
 
     Args:
       rename: prefix in the file -> prefix in the object, in whole names joined by dots; "" is the beginning. The
         longest prefix that a path has is replaced.
       optional: paths in the file that nobody need want: second names of what it has.
+      zero_when_missing: paths that become zero where the file lacks them.
 
     Returns:
-      the report, and for each path that can be loaded the path in the file.
+      the report, and for each path that can be loaded the path in the file (None: zeros).
 
     Raises:
       LoadError: a prefix to rename is in no path of the file, or two paths get the same name.
     """
     source = _renamed(saved, rename or {})
-    loaded, missing, mismatched = {}, [], []
+    loaded: dict[Path, Path | None] = {}
+    missing, mismatched = [], []
     for path, spec in wanted.items():
-        if path not in source:
+        if path not in source and path in zero_when_missing:
+            loaded[path] = None
+        elif path not in source:
             missing.append(path)
         elif fits(saved[source[path]], spec):
             loaded[path] = source[path]
@@ -101,10 +108,11 @@ def match(
         if near := difflib.get_close_matches(".".join(path), same[:1000], 1, 0.4):
             likely[".".join(path)] = near[0]
     report = LoadReport(
-        tuple(map(".".join, loaded)),
+        tuple(".".join(path) for path, old in loaded.items() if old is not None),
         tuple(map(".".join, missing)),
         tuple(map(".".join, unexpected)),
         tuple(mismatched),
+        tuple(".".join(path) for path, old in loaded.items() if old is None),
         likely,
     )
     return report, loaded

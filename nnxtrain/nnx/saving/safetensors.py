@@ -22,7 +22,7 @@ import numpy as np
 from nnxtrain.nnx.functional import state
 from nnxtrain.nnx.saving.leaves import Leaves, Path
 from nnxtrain.nnx.saving.report import LoadError, LoadWarning, match
-from nnxtrain.nnx.saving.values import Spec, is_key, put_back, spec_of, to_host
+from nnxtrain.nnx.saving.values import Spec, is_key, put_back, spec_of, to_host, zeros_like
 from nnxtrain.storage.atomic_write import sync_directory
 
 _NAMES = {
@@ -132,17 +132,19 @@ def load_safetensors(
     leaves = Leaves(target)
     chosen = _chosen(leaves, target, filters)
     wanted = {_split(keys): spec for keys, spec in leaves.specs().items() if keys in chosen}
-    report, found = match(specs, wanted, rename, optional=aliases)
+    zeros = {*map(_split, leaves.zero_when_missing)}
+    report, found = match(specs, wanted, rename, optional=aliases, zero_when_missing=zeros)
     if not report.complete:
         if strict:
             raise LoadError(f"{file} does not fit the target: {report}", report)
         warnings.warn(f"{file} is loaded in part: {report}", LoadWarning, stacklevel=2)
-    new = [
-        put_back(values[found[_split(keys)]], old)
-        if keys in chosen and _split(keys) in found
-        else old
-        for keys, old in zip(leaves.paths, leaves.values)
-    ]
+    new = []
+    for keys, old in zip(leaves.paths, leaves.values):
+        if keys in chosen and _split(keys) in found:
+            name = found[_split(keys)]
+            new.append(zeros_like(old) if name is None else put_back(values[name], old))
+        else:
+            new.append(old)
     return leaves.write(new)
 
 

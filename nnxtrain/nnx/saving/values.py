@@ -154,6 +154,11 @@ def put_back(value: Any, like: Any) -> Any:
     return jax.device_put(np.asarray(value, dtype=like.dtype), sharding)
 
 
+def zeros_like(like: Any) -> Any:
+    """What ``like`` is, with zeros, on its devices."""
+    return put_back(np.zeros(like.shape, like.dtype), like)
+
+
 def sharding_of(like: Any) -> jax.sharding.Sharding | None:
     """Where a value has to be; None where it need be on no device in particular."""
     sharding = getattr(like, "sharding", None)
