@@ -44,7 +44,7 @@ class List(Module, MutableSequence):
     def _replace_all(self, items: list[Any]) -> None:
         self._check_write("[...]")
         object.__setattr__(self, "_items", items)
-        self._version += 1
+        self._count_change()
 
     def __getitem__(self, index: Any) -> Any:
         return self._items[index]
@@ -121,7 +121,7 @@ class Dict(Module, MutableMapping):
             raise KeyError(key)
         self._check_write(key)
         del self._items[key]
-        self._version += 1
+        self._count_change()
 
     def __getattr__(self, name: str) -> Any:
         try:

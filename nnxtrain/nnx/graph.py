@@ -75,6 +75,7 @@ class Structure:
     """
 
     __slots__ = (
+        "_checked",
         "_epoch",
         "_plain",
         "_versions",
@@ -97,6 +98,9 @@ class Structure:
         self.roots = tuple(r for r in roots if isinstance(r, Object))
         self._versions = list(map(_version, self.containers)) + [r._version for r in self.roots]
         self._epoch = Epoch.count
+        self._checked: object = (
+            None  # the Epoch.structure under which the versions were last compared
+        )
         self._plain = all(isinstance(leaf, Variable) for leaf in leaves)
         self.targets: dict[Any, list[Leaf]] = {}
 
@@ -110,9 +114,15 @@ class Structure:
         """True while no container below (or in) ``roots`` changed its structure since the walk."""
         if self._epoch != Epoch.count:
             return False
+        latest = Epoch.structure
+        if self._checked is latest:  # no container of this process has changed since
+            return True
         versions = list(map(_version, self.containers))
         versions += [r._version for r in roots if isinstance(r, Object)]
-        return versions == self._versions
+        if versions != self._versions:
+            return False
+        self._checked = latest
+        return True
 
     def values(self) -> list[Any]:
         """The present value of each leaf."""

@@ -18,7 +18,7 @@ from nnxtrain.nnx.leaves import is_array as is_array
 from nnxtrain.nnx.pytree import register_object
 from nnxtrain.nnx.static import static_equal
 from nnxtrain.nnx.values import normalise
-from nnxtrain.nnx.variables import Perturbation, Variable
+from nnxtrain.nnx.variables import Epoch, Perturbation, Variable
 
 if TYPE_CHECKING:
     from nnxtrain.nnx.graph import Structure
@@ -105,7 +105,7 @@ class Object:
         self._check_write(key)
         self._graph_put(key, value)
         if not (is_array(old) and is_array(value)) and not _same_static(old, value):
-            self._version += 1
+            self._count_change()
 
     def _as_declared(self, key: Any, value: Any) -> Any:
         from nnxtrain.nnx.annotate import as_data, as_static
@@ -114,6 +114,10 @@ class Object:
             return as_static(value) if self._declared[key] else as_data(value)
         except (TypeError, ValueError) as error:
             raise type(error)(f"{type(self).__name__}.{key}: {error}") from None
+
+    def _count_change(self) -> None:
+        _set(self, "_version", self._version + 1)
+        Epoch.structure = object()
 
     def _check_write(self, key: Any) -> None:
         if (
@@ -137,7 +141,7 @@ class Object:
             return
         self._check_write(name)
         del self.__dict__[name]
-        self._version += 1
+        self._count_change()
 
     def __getstate__(self) -> tuple[list[tuple[Any, Any]], Object | None]:
         return list(self._graph_items()), self._link

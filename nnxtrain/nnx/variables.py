@@ -29,9 +29,13 @@ V = TypeVar("V", bound="Variable")
 
 
 class Epoch:
-    """Counts the metadata writes of this process, so that a cached structure need not look at each Variable."""
+    """What this process wrote, so that a cached structure need not look at each of its parts.
+
+    ``count`` counts the metadata writes; ``structure`` is another object after each change of a container.
+    """
 
     count = 0
+    structure: object = object()
 
 
 class Variable(Generic[A]):

@@ -392,7 +392,7 @@ def _replay(patch: Patch, roots: tuple[Any, ...], out: Any, sent: Any) -> Any:
                 value = held[key]  # the caller's own object, not the equal one of another model
             items.append((key, value))
         known[number]._graph_assign(items)
-        known[number]._version += 1
+        known[number]._count_change()
     for number, node in known.items():
         if isinstance(node, Variable):
             node._write_metadata(dict(graphdef.nodes[number].metadata.value))
