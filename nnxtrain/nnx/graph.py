@@ -75,6 +75,7 @@ class Structure:
     """
 
     __slots__ = (
+        "__weakref__",
         "_checked",
         "_epoch",
         "_plain",
@@ -128,11 +129,11 @@ class Structure:
         """The present value of each leaf."""
         return list(map(get_raw, self.leaves))
 
-    def put(self, changed: tuple[int, ...], values: Sequence[Any]) -> None:
-        """Write values to the leaves with the numbers ``changed``."""
-        targets = self.targets.get(changed)
+    def put(self, key: Any, changed: tuple[int, ...], values: Sequence[Any]) -> None:
+        """Write values to the leaves with the numbers ``changed``; calls of one ``key`` write to the same ones."""
+        targets = self.targets.get(key)
         if targets is None:
-            targets = self.targets[changed] = [self.leaves[i] for i in changed]
+            targets = self.targets[key] = [self.leaves[i] for i in changed]
         if self._plain:
             deque(map(put_raw, targets, values), maxlen=0)  # runs the map without a loop in Python
         else:

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import functools
 import inspect
-import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from types import MethodType
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
-import jax.numpy as jnp
 
 from nnxtrain.nnx.graph import Structure
-from nnxtrain.nnx.graphdef import GraphDef
 from nnxtrain.nnx.inspection.recompile import History, watchers
 from nnxtrain.nnx.module import Object
 from nnxtrain.nnx.transforms import lift
 from nnxtrain.nnx.transforms.callables import unbind
 from nnxtrain.nnx.transforms.jit_shardings import JitShardings, ProgramShardings
 from nnxtrain.nnx.transforms.lifted import Updates, positional
+from nnxtrain.nnx.transforms.program import Effects, Program
+from nnxtrain.nnx.transforms.repeat import Repeat
 from nnxtrain.nnx.variables import MISSING, MissingType, Variable
 
 
@@ -116,6 +115,7 @@ class JitFunction:
             self.shardings = JitShardings(in_shardings, out_shardings, shift, self.static_argnums)
         self.jax_options = {k: v for k, v in jax_options.items() if v not in (None, False)}
         self.programs: OrderedDict[tuple, Program] = OrderedDict()
+        self.repeat: Repeat | None = None  # the last call with objects
         self.rootless: Any = None  # what JAX compiled for calls without objects: a shortcut to it
         self.history = History(self.fun, self.static_argnums)  # for nnx.explain_recompile
         functools.update_wrapper(self, self.fun, updated=())
@@ -135,8 +135,15 @@ class JitFunction:
             if type(result) is not Effects:
                 return result
             return lift.attach(lift.structure_of_roots(()), (), *result)
-        structure, roots, program, args, kwargs = self._prepare(args, kwargs)
-        out, sent, note = program(structure.values(), args, kwargs)
+        repeated = None
+        if self.repeat is not None and not kwargs:
+            repeated = self.repeat.match((*self.bound_args, *args) if self.bound_args else args)
+        if repeated is not None:
+            structure, roots, program, args = repeated
+        else:
+            structure, roots, program, args, kwargs = self._prepare(args, kwargs)
+        again = repeated is not None
+        out, sent, note = program(structure.values(), args, kwargs, again=again)
         if sent or note.patch is not None:
             return lift.attach(structure, roots, out, sent, note)
         return out
@@ -173,6 +180,9 @@ class JitFunction:
                 program.shardings = ProgramShardings(self.shardings, structure, entries)
             while len(self.programs) > self.max_programs:
                 self.programs.popitem(last=False)
+        static = self.static_argnums or self.static_argnames
+        if roots and not kwargs and not static and self.shardings is None:
+            self.repeat = Repeat(args, taken[0], structure, program)
         return structure, roots, program, taken[0], taken[1]
 
     def _donated_roots(self, args: tuple, kwargs: dict) -> tuple[int, ...]:
@@ -187,185 +197,6 @@ class JitFunction:
         return sum(
             p.compiled._cache_size() for p in self.programs.values() if p.compiled is not None
         )
-
-
-class Effects(NamedTuple):
-    """What comes out of a compiled function: its result, the values written, and whose they are."""
-
-    out: Any
-    sent: list[Any]
-    note: lift.Note
-
-
-class Program:
-    """The compiled function for one GraphDef.
-
-    With donation the written Variables must be known before compiling: the function is traced once, abstractly, to
-    find them. Should a later trace (other shapes) write others, those are simply not donated.
-    """
-
-    def __init__(
-        self,
-        jitted: JitFunction,
-        graphdef: GraphDef,
-        num_roots: int,
-        donated_roots: tuple[int, ...],
-    ):
-        self.jitted = jitted
-        self.graphdef = graphdef
-        self.num_roots = num_roots
-        self.may_donate = (
-            _leaves_below(graphdef, num_roots, donated_roots) if donated_roots else frozenset()
-        )
-        self.donated: tuple[int, ...] = ()
-        self.kept: tuple[int, ...] = tuple(range(graphdef.num_leaves))
-        self.shardings: ProgramShardings | None = None
-        self.compiled: Any = None
-        self.compiling = threading.RLock()
-
-    def run(
-        self, donated: list[Any], kept: list[Any], *args: Any, **kwargs: Any
-    ) -> tuple[Any, list[Any], lift.Note]:
-        """The pure function that JAX compiles."""
-        values: list[Any] = [None] * self.graphdef.num_leaves
-        for numbers, part in ((self.donated, donated), (self.kept, kept)):
-            for number, value in zip(numbers, part):
-                values[number] = value
-        self.jitted.history.record(self, values, args, kwargs)
-        out, sent, note = lift.call(
-            "nnx.jit",
-            self.jitted.fun,
-            self.graphdef,
-            self.num_roots,
-            values,
-            args,
-            kwargs,
-            compiled=True,
-            always=frozenset(self.donated),
-        )
-        self.jitted.updates.check_out("nnx.jit", note)
-        if self.shardings is not None:
-            sent = self.shardings.constrain(out, sent, note)
-        return out, sent, note
-
-    def run_rootless(self, *args: Any, **kwargs: Any) -> Any:
-        """The same for a call without objects; the result alone comes out, unless it has objects in it."""
-        effects = Effects(*self.run([], [], *args, **kwargs))
-        return effects.out if effects.note.patch is None else effects
-
-    def compile(self, values: list[Any], args: tuple, kwargs: dict) -> None:
-        with self.compiling:  # another thread that makes the same first call waits here
-            if self.compiled is None:
-                self._compile(values, args, kwargs)
-
-    def _compile(self, values: list[Any], args: tuple, kwargs: dict) -> None:
-        jitted = self.jitted
-        for path, value in zip(self.graphdef.paths, values):
-            for leaf in jax.tree.leaves(value):
-                if not hasattr(leaf, "dtype") and not isinstance(leaf, int | float | complex):
-                    raise TypeError(
-                        f"{'.'.join(map(str, path)) or 'a Variable'} holds a {type(leaf).__name__}, which cannot be "
-                        "compiled; keep it as a plain attribute, which is static"
-                    )
-        if self.may_donate:
-            note = self._abstract_note(values, args, kwargs)
-            written = set(note.changed) if note.patch is None else set()
-            self.donated = tuple(sorted(written & self.may_donate))
-            self.kept = tuple(
-                i for i in range(self.graphdef.num_leaves) if i not in written & self.may_donate
-            )
-        options = dict(jitted.jax_options)
-        if self.shardings is not None:
-            options |= self.shardings.jax_options(args, self.donated, self.kept)
-        shift = 0 if self.is_rootless else 2  # arguments before the user's
-        plain_donations = tuple(i + shift for i in jitted.donate_argnums)
-        self.compiled = jax.jit(
-            self.run_rootless if self.is_rootless else self.run,
-            static_argnums=tuple(i + shift for i in jitted.static_argnums) or None,
-            static_argnames=jitted.static_argnames or None,
-            donate_argnums=((0,) if self.donated else ()) + plain_donations or None,
-            donate_argnames=jitted.donate_argnames or None,
-            **options,
-        )
-        if self.is_rootless and not (jitted.bound_args or jitted.bound_kwargs):
-            jitted.rootless = self.compiled
-
-    def _abstract_note(self, values: list[Any], args: tuple, kwargs: dict) -> lift.Note:
-        traced = jax.jit(
-            self.run,
-            static_argnums=tuple(i + 2 for i in self.jitted.static_argnums) or None,
-            static_argnames=self.jitted.static_argnames or None,
-        )
-        _, _, note = traced.eval_shape([], values, *args, **kwargs)
-        return note
-
-    @property
-    def is_rootless(self) -> bool:
-        """True where there are no objects among the arguments, so that JAX can be handed these as they are."""
-        return self.num_roots == 0 and self.shardings is None
-
-    def _arguments(self, values: list[Any], args: tuple, kwargs: dict) -> tuple[list[Any], ...]:
-        if self.is_rootless:
-            return ()
-        if not self.donated:
-            return [], values
-        donated = [values[i] for i in self.donated]
-        kept = [values[i] for i in self.kept]
-        others = jax.tree.leaves((args, kwargs))
-        if len({*map(id, values), *map(id, others)}) < len(values) + len(others):
-            donated = _unshared(donated, {*map(id, kept), *map(id, others)})
-        return donated, kept
-
-    def __call__(
-        self, values: list[Any], args: tuple, kwargs: dict
-    ) -> tuple[Any, list[Any], lift.Note]:
-        if self.compiled is None:
-            self.compile(values, args, kwargs)
-        if watchers:
-            result = self.jitted.history.run_watched(self, values, args, kwargs)
-        else:
-            result = self.compiled(*self._arguments(values, args, kwargs), *args, **kwargs)
-        if self.is_rootless and type(result) is not Effects:
-            return result, [], NO_EFFECT
-        return result
-
-    def lower(self, values: list[Any], args: tuple, kwargs: dict) -> jax.stages.Lowered:
-        if self.compiled is None:
-            self.compile(values, args, kwargs)
-        return self.compiled.lower(*self._arguments(values, args, kwargs), *args, **kwargs)
-
-
-NO_EFFECT = lift.Note((), None)
-
-
-def _unshared(donated: list[Any], seen: set[int]) -> list[Any]:
-    """Copies of the arrays that stand twice (``seen``: the ids of the other arguments), so that these are not deleted."""
-    result = []
-    for value in donated:
-        result.append(jax.tree.map(jnp.copy, value) if id(value) in seen else value)
-        seen.add(id(value))
-    return result
-
-
-def _leaves_below(graphdef: GraphDef, num_roots: int, roots: tuple[int, ...]) -> frozenset[int]:
-    """The leaf numbers reached from some of the roots and from no other root."""
-    if num_roots == 1:
-        return frozenset(range(graphdef.num_leaves))
-
-    def reached(start: list[int]) -> set[int]:
-        seen: set[int] = set()
-        while start:
-            number = start.pop()
-            if number not in seen:
-                seen.add(number)
-                start.extend(ref for _, ref in graphdef.attributes[number] if type(ref) is int)
-        return seen
-
-    tops = [ref for _, ref in graphdef.attributes[0] if type(ref) is int]
-    nodes = reached([tops[i] for i in roots]) - reached(
-        [t for i, t in enumerate(tops) if i not in roots]
-    )
-    return frozenset(leaf for leaf, number in enumerate(graphdef.leaf_nodes) if number in nodes)
 
 
 def _detach_dynamic(

@@ -126,9 +126,8 @@ _LEAVES = (
 
 
 _OBJECTS = (Object, Variable)
-leaf_types: set[type] = (
-    set()
-)  # those met so far: an instance check against jax.Array runs Python code
+# The types of leaves met so far: an instance check against jax.Array runs Python code.
+leaf_types: set[type] = {Slot}
 
 
 def _is_object(value: Any) -> bool:
@@ -365,7 +364,7 @@ def attach(structure: Structure, roots: tuple[Any, ...], out: Any, sent: Any, no
                 leaf = structure.leaves[number]
                 if isinstance(leaf, Variable):
                     trace.check_write(leaf)
-        structure.put(note.changed, sent)
+        structure.put(note, note.changed, sent)
     return out
 
 
