@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PYTEST_ARGS ?= -n 2
+BENCH_VENV ?= .venv-bench
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 
 .PHONY: help install demo test lint types tests bench clean
 
@@ -34,8 +36,19 @@ types: $(VENV)/.installed ## check types
 tests: $(VENV)/.installed ## run the test suite, the examples in docstrings included
 	$(BIN)/python -m pytest --doctest-modules nnxtrain tests $(PYTEST_ARGS)
 
-bench: $(VENV)/.installed ## measure what nnx.jit costs beside jax.jit
-	$(BIN)/python scripts/bench/dispatch.py
+bench: $(BENCH_VENV)/.installed ## measure dispatch and building beside Flax, Equinox and PyTorch (BENCH_ARGS=--json for JSON)
+	$(BENCH_VENV)/bin/python scripts/bench/dispatch.py $(BENCH_ARGS)
+	$(BENCH_VENV)/bin/python scripts/bench/slide.py $(BENCH_ARGS)
+	$(BENCH_VENV)/bin/python scripts/bench/build.py $(BENCH_ARGS)
+
+# The peers have an environment of their own: nothing of ours may come to need them.
+$(BENCH_VENV)/.installed: pyproject.toml
+	$(PYTHON) -m venv $(BENCH_VENV)
+	$(BENCH_VENV)/bin/pip install --quiet --upgrade pip
+	$(BENCH_VENV)/bin/pip install --quiet --editable . flax==0.12.8 equinox==0.13.8
+	$(BENCH_VENV)/bin/pip install --quiet torch==2.13.0 --index-url $(TORCH_INDEX) || \
+	  echo "PyTorch cannot be had from $(TORCH_INDEX); it is left out of the comparison"
+	@touch $@
 
 clean: ## remove the virtual environment and caches (never runs/)
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
+	rm -rf $(VENV) $(BENCH_VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
