@@ -76,11 +76,11 @@ def capture(
         return lambda fn: capture(fn, *kinds, init=init, method_outputs=method_outputs)
     if method_outputs is not None and method_outputs not in var_types:
         var_types = (*var_types, method_outputs)
-    fun, bound_args, bound_kwargs = unbind(fn)
+    fun, bound = unbind(fn)
 
     @wraps(fun)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
-        args = (*bound_args, *args)
+        args = (*bound, *args)
         if not args or not isinstance(args[0], Module):
             kind = type(args[0]).__name__ if args else "nothing"
             raise TypeError(
@@ -97,7 +97,7 @@ def capture(
                     held.setdefault(type(variable), {})[name] = variable.get_value()
                 setattr(module, CAPTURES, Captures(held, method_outputs))
                 stack.callback(delattr, module, CAPTURES)
-            result = fun(*args, **{**bound_kwargs, **kwargs})
+            result = fun(*args, **kwargs)
             captured = _collected(modules, var_types)
         if not var_types:
             return result

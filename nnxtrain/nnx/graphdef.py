@@ -133,22 +133,6 @@ class GraphDef:
             number = ref
         return self.leaf_numbers.get(self.node_paths[number])
 
-    @cached_property
-    def children_first(self) -> tuple[int, ...]:
-        """The node numbers, each after those it holds (as far as cycles allow)."""
-        order: dict[int, None] = {}
-        entered: set[int] = set()
-
-        def visit(number: int) -> None:
-            entered.add(number)
-            for _, ref in self.attributes[number]:
-                if type(ref) is int and ref not in entered:
-                    visit(ref)
-            order[number] = None
-
-        visit(0)
-        return tuple(order)
-
     def build(
         self,
         leaves: Sequence[Any],

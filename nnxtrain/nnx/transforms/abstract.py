@@ -21,8 +21,8 @@ def eval_shape(f: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     >>> model.kernel.value.shape
     (2, 3)
     """
-    fun, bound_args, bound_kwargs = unbind(f)
-    args, kwargs, roots = lift.detach((*bound_args, *args), {**bound_kwargs, **kwargs})
+    fun, bound = unbind(f)
+    args, kwargs, roots = lift.detach((*bound, *args), kwargs)
     structure = lift.structure_of_roots(roots)
 
     def pure(values: Any, args: tuple, kwargs: dict) -> Any:

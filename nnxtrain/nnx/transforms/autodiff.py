@@ -121,14 +121,13 @@ class GradFunction(Lifted):
         graph: bool | None,
         graph_updates: bool | None,
     ):
-        super().__init__(f, graph, graph_updates)
-        self.name = name
+        super().__init__(name, f, graph, graph_updates)
         self.single = isinstance(argnums, int | DiffState)
         wanted = [
             w if isinstance(w, DiffState) else DiffState(w, Param)
             for w in ((argnums,) if self.single else argnums)
         ]
-        bound = len(self.bound_args) if isinstance(f, functools.partial) else 0
+        bound = len(self.bound) if isinstance(f, functools.partial) else 0
         self.wanted = tuple(
             DiffState(w.argnum + bound if w.argnum >= 0 else w.argnum, w.filter) for w in wanted
         )

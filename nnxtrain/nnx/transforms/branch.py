@@ -8,12 +8,13 @@ from typing import Any
 import jax
 
 from nnxtrain.nnx.errors import StructureError
+from nnxtrain.nnx.graph import walk
 from nnxtrain.nnx.inspection.graphdef_diff import graphdef_diff
 from nnxtrain.nnx.transforms import lift
 from nnxtrain.nnx.transforms.axes import is_slot
 from nnxtrain.nnx.transforms.lifted import Call, Lifted, dotted
-from nnxtrain.nnx.transforms.loop import Tree
 from nnxtrain.nnx.transforms.staged import Staged
+from nnxtrain.nnx.transforms.tree import Tree
 
 
 class Branches:
@@ -35,12 +36,11 @@ class Branches:
         self.name = name
         self.names = list(branches)
         # What a branch is bound to (a method's object) is an operand of all: one graph, one set of values.
-        lifted = [Lifted(f, graph, graph_updates) for f in branches.values()]
-        bound = [(f.bound_args, f.bound_kwargs) for f in lifted]
+        lifted = [Lifted(name, f, graph, graph_updates) for f in branches.values()]
+        bound = tuple(f.bound for f in lifted)
         for f in lifted:
-            f.name = name
-            f.bound_args, f.bound_kwargs = (), {}
-        call = self.call = lifted[0].detach((tuple(bound), operands), {})
+            f.bound = ()
+        call = self.call = lifted[0].detach((bound, operands), {})
         self.lifted = lifted[0]
         values = call.structure.values()
         tree = Tree(call.args)
@@ -50,8 +50,7 @@ class Branches:
             def run(arrays: Any) -> Any:
                 leaves, values = arrays
                 bound, operands = tree.rebuild(leaves)
-                args, kwargs = bound[k]
-                return f.run(call, values, (*args, *operands), kwargs)
+                return f.run(call, values, (*bound[k], *operands), {})
 
             return run
 
@@ -60,7 +59,7 @@ class Branches:
         self._check_structures()
         self.sent = self._union()
         self._check_written(call, values)
-        self.functions = [self._function(s) for s in self.staged]
+        self.functions = [_Branch(staged, self.sent) for staged in self.staged]
 
     def attach(self, result: Any) -> Any:
         """Write what the branch changed to the caller's objects, and return its result."""
@@ -70,17 +69,6 @@ class Branches:
         if note.patch is None:
             note = lift.Note(tuple(old for _, old in self.sent), None)
         return self.lifted.attach(self.call, Tree(out).rebuild(arrays), sent, note)
-
-    def _function(self, staged: Staged) -> Callable[..., Any]:
-        def run(arrays: Any) -> Any:
-            out, sent, note = staged(arrays)
-            keys = _keys(note)
-            given = dict(zip(keys, sent))
-            return Tree(out).arrays, [
-                given[key] if key in given else arrays[1][key[1]] for key in self.sent
-            ]
-
-        return run
 
     def _union(self) -> list[tuple[int | None, int]]:
         """What any branch writes, as (leaf of the patched graph or None, leaf of the caller's graph or None)."""
@@ -147,11 +135,14 @@ class Branches:
             assert patch is not None
             graphdef = patch.graphdef
             if len(self.call.roots) == 1:  # a patch is of a tuple of the roots
-                return f"{dotted(patch.restructured[0])} is changed by one of them only"
+                before = walk((self.call.roots[0],)).graphdef
             pair = (before, graphdef) if first is None else (graphdef, before)
         else:
             pair = (first.graphdef, other.graphdef)
-        return "; ".join(map(str, graphdef_diff(*pair)[:2]))
+        found = graphdef_diff(*pair)[:2]
+        if len(self.call.roots) == 1:
+            found = tuple(d._replace(path=d.path[1:]) for d in found)
+        return "; ".join(map(str, found))
 
     def _check_written(self, call: Call, values: list[Any]) -> None:
         """Each branch writes what the others leave as it was, or write, in one shape and dtype."""
@@ -172,6 +163,20 @@ class Branches:
                         f"{self.name}: {dotted(path)} is {_describe(wanted[key][1])} after {wanted[key][0]} and "
                         f"{_describe(avals)} after {name}; keep its shape and dtype"
                     )
+
+
+class _Branch:
+    """A branch as the pure function that JAX gets; what only other branches write it leaves as it was."""
+
+    def __init__(self, staged: Staged, sent: list[Any]):
+        self.staged = staged
+        self.sent = sent
+
+    def __call__(self, arrays: Any) -> tuple[list[Any], list[Any]]:
+        out, sent, note = self.staged(arrays)
+        given = dict(zip(_keys(note), sent))
+        before = arrays[1]
+        return Tree(out).arrays, [given[k] if k in given else before[k[1]] for k in self.sent]
 
 
 def _keys(note: lift.Note) -> list[Any]:

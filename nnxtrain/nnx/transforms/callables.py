@@ -2,33 +2,69 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from functools import partial
 from types import MethodType
 from typing import Any
 
 from nnxtrain.nnx.module import Object
+from nnxtrain.nnx.transforms import lift
 
 
-def unbind(fun: Any) -> tuple[Callable, tuple, dict]:
-    """Split a callable into a plain function and the arguments it carries, so that objects among them are arguments.
+def unbind(fun: Any) -> tuple[Callable, tuple]:
+    """Split a callable into a function and the objects it is bound to, which that function takes in front.
 
-    A bound method or a callable object carries its object; a ``functools.partial`` its arguments.
+    A bound method or a callable object is bound to its object, a ``functools.partial`` to the objects among its arguments
+    (all else in a partial is fixed, as for JAX).
 
     Raises:
       TypeError: ``fun`` cannot be called.
     """
     if isinstance(fun, partial):
-        inner, args, kwargs = unbind(fun.func)
-        return inner, (*args, *fun.args), {**kwargs, **fun.keywords}
+        inner, bound = unbind(fun.func)
+        args, keywords, objects = lift.detach(fun.args, fun.keywords)
+        if not bound and not objects:
+            return fun, ()
+        return _Partial(fun, inner, len(bound), args, keywords), (*bound, *objects)
     if isinstance(fun, MethodType) and isinstance(fun.__self__, Object):
-        inner, args, kwargs = unbind(fun.__func__)
-        return inner, (*args, fun.__self__), kwargs
+        inner, bound = unbind(fun.__func__)
+        return inner, (*bound, fun.__self__)
     if isinstance(fun, Object):
         if not callable(fun):
             raise TypeError(f"{type(fun).__name__} has no __call__; pass one of its methods")
-        inner, args, kwargs = unbind(type(fun).__call__)
-        return inner, (*args, fun), kwargs
+        inner, bound = unbind(type(fun).__call__)
+        return inner, (*bound, fun)
     if not callable(fun):
         raise TypeError(f"a transform needs a function; it got a {type(fun).__name__}: {fun!r}")
-    return fun, (), {}
+    return fun, ()
+
+
+class _Partial:
+    """A partial that takes its objects in front: those its function is bound to, then its own."""
+
+    def __init__(self, fun: partial, inner: Callable, num_bound: int, args: tuple, keywords: dict):
+        self.inner = inner
+        self.num_bound = num_bound
+        self.args = args
+        self.keywords = keywords
+        slots = {s.number for s in lift.slots_in((args, keywords))}
+        self.num_objects = len(slots)
+        self.__name__ = getattr(inner, "__name__", "partial")
+        self.__qualname__ = getattr(inner, "__qualname__", "partial")
+        self.__doc__ = getattr(inner, "__doc__", None)
+        front = [
+            inspect.Parameter(f"_object{i}", inspect.Parameter.POSITIONAL_ONLY)
+            for i in range(num_bound + self.num_objects)
+        ]
+        try:
+            rest = list(inspect.signature(fun).parameters.values())
+            self.__signature__ = inspect.Signature([*front, *rest])
+        except (TypeError, ValueError):
+            pass  # a builtin: nobody knows its parameters
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        bound, objects = args[: self.num_bound], args[self.num_bound :][: self.num_objects]
+        rest = args[self.num_bound + self.num_objects :]
+        keywords = {**lift.refill(self.keywords, objects), **kwargs}
+        return self.inner(*bound, *lift.refill(self.args, objects), *rest, **keywords)

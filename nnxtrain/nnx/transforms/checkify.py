@@ -29,8 +29,7 @@ def checkify(
     >>> "nan generated" in error.get()
     True
     """
-    lifted = Lifted(f, graph, graph_updates)
-    lifted.name = "nnx.checkify"
+    lifted = Lifted("nnx.checkify", f, graph, graph_updates)
 
     def checked(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
         call = lifted.detach(args, kwargs)

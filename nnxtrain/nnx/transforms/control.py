@@ -103,12 +103,12 @@ def while_loop(
     >>> nnx.while_loop(lambda val: val[2] < 3, body, (double, jnp.ones(1), 0))[1].tolist()
     [8.0]
     """
-    loop = _Loop("nnx.while_loop", body_fun, (init_val,), graph, graph_updates)
+    condition = Lifted("nnx.while_loop", cond_fun)
+    loop = _Loop("nnx.while_loop", body_fun, init_val, graph, graph_updates, also=condition.bound)
 
     def goes_on(state: Any) -> Any:
-        values, val = loop.at(state)
-        lifted = _Named("nnx.while_loop", cond_fun)
-        out, sent, note = lifted.run(loop.call, values, (val,), {})
+        values, bound, val = loop.at(state)
+        out, sent, note = condition.run(loop.call, values, (*bound, val), {})
         if note.patch is not None or sent:
             names = [loop.axes.names[i] for i in note.changed] or ["an object"]
             raise ValueError(f"nnx.while_loop: cond_fun writes {names[0]}; only body_fun may write")
@@ -152,7 +152,7 @@ def fori_loop(
     """
     dtype = jnp.result_type(lower, upper)
     index = jax.ShapeDtypeStruct((), jax.dtypes.canonicalize_dtype(dtype))
-    loop = _Loop("nnx.fori_loop", body_fun, (init_val,), graph, graph_updates, index)
+    loop = _Loop("nnx.fori_loop", body_fun, init_val, graph, graph_updates, index)
 
     def step(i: Any, state: Any) -> Any:
         return loop.body(state, jnp.asarray(i, index.dtype))[0]
@@ -160,44 +160,45 @@ def fori_loop(
     return loop.finish(jax.lax.fori_loop(lower, upper, step, loop.body.start(), unroll=unroll))
 
 
-class _Named(Lifted):
-    def __init__(self, name: str, f: Any, graph: bool | None = None, updates: bool | None = None):
-        super().__init__(f, graph, updates)
-        self.name = name
-
-
 class _Loop:
-    """A loop in which everything is carried."""
+    """A loop in which everything is carried: ``init_val``, and the objects that the functions are bound to.
+
+    Args:
+      index: the shape of what the body takes in front of the carry, if it does.
+      also: objects that another function of the loop is bound to.
+    """
 
     def __init__(
         self,
         name: str,
         body_fun: Any,
-        args: tuple,
+        init_val: Any,
         graph: bool | None,
         graph_updates: bool | None,
-        index: Any = (),
+        index: Any = None,
+        also: tuple = (),
     ):
-        lifted = _Named(name, body_fun, graph, graph_updates)
-        self.lifted = lifted
-        self.call = call = lifted.detach(args, {})
+        lifted = Lifted(name, body_fun, graph, graph_updates)
+        bound, lifted.bound = lifted.bound, ()
+        call = lifted.detach((bound, also, init_val), {})
+        self.lifted, self.call = lifted, call
         self.axes = LeafAxes(name, call.structure, [[Carry]] * len(call.roots))
-        *bound, val = call.args
+        bound, self.also, val = call.args
 
         def step(values: Any, carry: Any, index: Any) -> Any:
-            given = (*bound, carry) if isinstance(index, tuple) else (*bound, index, carry)
-            out, sent, note = lifted.run(call, values, given, call.kwargs)
+            given = (*bound, carry) if index is None else (*bound, index, carry)
+            out, sent, note = lifted.run(call, values, given, {})
             return out, (), sent, note
 
         self.body = Body(name, call, self.axes, step, val, index, {})
 
-    def at(self, state: Any) -> tuple[list[Any], Any]:
-        """All values, and the carried argument (with Slots), in one state of the loop."""
+    def at(self, state: Any) -> tuple[list[Any], tuple, Any]:
+        """All values, the other function's objects and the carried argument (with Slots), in one state of the loop."""
         arrays, carried = state
         values = list(self.body.values)
         for number, value in zip(self.body.carried, self.body.values_at(carried)):
             values[number] = value
-        return values, self.body.carry.rebuild(arrays)
+        return values, self.also, self.body.carry.rebuild(arrays)
 
     def finish(self, state: Any) -> Any:
         carry, sent = self.body.gather(state, [])

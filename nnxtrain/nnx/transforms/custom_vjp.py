@@ -15,9 +15,9 @@ from nnxtrain.nnx.transforms import lift
 from nnxtrain.nnx.transforms.autodiff import DiffState
 from nnxtrain.nnx.transforms.axes import is_slot
 from nnxtrain.nnx.transforms.lifted import Call, Lifted, dotted, positional
-from nnxtrain.nnx.transforms.loop import Tree
-from nnxtrain.nnx.transforms.products import Points
+from nnxtrain.nnx.transforms.points import Points
 from nnxtrain.nnx.transforms.staged import Staged
+from nnxtrain.nnx.transforms.tree import Tree
 from nnxtrain.nnx.variables import MISSING, MissingType
 
 
@@ -76,8 +76,6 @@ def custom_vjp(
 class CustomVjpFunction(Lifted):
     """A function with a gradient rule; made by :func:`custom_vjp`."""
 
-    name = "nnx.custom_vjp"
-
     def __init__(
         self,
         fun: Any,
@@ -85,7 +83,7 @@ class CustomVjpFunction(Lifted):
         graph: bool | None,
         graph_updates: bool | None,
     ):
-        super().__init__(fun, graph, graph_updates)
+        super().__init__("nnx.custom_vjp", fun, graph, graph_updates)
         numbers = [n.argnum if isinstance(n, DiffState) else n for n in nondiff_argnums]
         if len(set(numbers)) != len(numbers):
             raise ValueError(
@@ -111,8 +109,14 @@ class CustomVjpFunction(Lifted):
             raise ValueError(
                 f"{getattr(self, '__name__', 'the function')} has no gradient rule yet: call .defvjp(fwd, bwd) on it"
             )
-        args, kwargs = positional(self.fun, (*self.bound_args, *args), kwargs)
-        call = self.detach(args[len(self.bound_args) :], kwargs)
+        args, kwargs = positional(self.fun, (*self.bound, *args), kwargs)
+        call = self.detach(args[len(self.bound) :], kwargs)
+        for name, value in call.kwargs.items():
+            if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(value)):
+                raise TypeError(
+                    f"nnx.custom_vjp: {name} is keyword-only and traced, and the rule has no place for its gradient; let "
+                    "the function take it by position"
+                )
         rule = _Rule(self, call)
         function = jax.custom_vjp(rule.primal)
         function.defvjp(rule.forward, rule.backward)
@@ -205,9 +209,8 @@ class _Rule:
         if not is_slot(self.call.args[place]):
             return None
         leaves = self.points.leaves[place]
-        zeros = {i: jax.tree.map(jnp.zeros_like, self.primal_value(i)) for i in leaves}
+        shapes = {i: jax.tree.map(jax.typeof, self.points.values[i]) for i in leaves}
+        zeros = {
+            i: jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), s) for i, s in shapes.items()
+        }
         return self.points.as_state(place, [written.get(i, zeros[i]) for i in leaves])
-
-    def primal_value(self, leaf: int) -> Any:
-        value = self.points.values[leaf]
-        return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), value)

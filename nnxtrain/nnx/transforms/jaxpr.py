@@ -36,13 +36,13 @@ def make_jaxpr(
         return lambda f: make_jaxpr(
             f, static_argnums=static_argnums, graph=graph, graph_updates=graph_updates
         )
-    lifted = Lifted(f, graph, graph_updates)
-    lifted.name = "nnx.make_jaxpr"
+    lifted = Lifted("nnx.make_jaxpr", f, graph, graph_updates)
     numbers = (static_argnums,) if isinstance(static_argnums, int) else tuple(static_argnums)
 
     def jaxpr_of(*args: Any, **kwargs: Any) -> Any:
-        static = {n + len(lifted.bound_args): args[n] for n in numbers}
-        call = lifted.detach(tuple(None if n in numbers else a for n, a in enumerate(args)), kwargs)
+        fixed = {n % len(args): args[n] for n in numbers if -len(args) <= n < len(args)}
+        call = lifted.detach(tuple(None if n in fixed else a for n, a in enumerate(args)), kwargs)
+        static = {n + len(lifted.bound): a for n, a in fixed.items()}
 
         def pure(values: Any, args: tuple, kwargs: dict) -> Any:
             args = tuple(static.get(n, a) for n, a in enumerate(args))

@@ -99,8 +99,8 @@ class JitFunction:
         graph_updates: bool | None = None,
         **jax_options: Any,
     ):
-        self.fun, self.bound_args, self.bound_kwargs = unbind(fun)
-        shift = len(self.bound_args)
+        self.fun, self.bound = unbind(fun)
+        shift = len(self.bound)
         names = _parameter_names(self.fun)
         self.static_argnums, self.static_argnames = _both(
             static_argnums, static_argnames, names, shift
@@ -119,6 +119,7 @@ class JitFunction:
         self.rootless: Any = None  # what JAX compiled for calls without objects: a shortcut to it
         self.history = History(self.fun, self.static_argnums)  # for nnx.explain_recompile
         functools.update_wrapper(self, self.fun, updated=())
+        self.__wrapped__ = fun  # whose parameters are those of a call: without what it is bound to
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         return self if instance is None else MethodType(self, instance)
@@ -137,7 +138,7 @@ class JitFunction:
             return lift.attach(lift.structure_of_roots(()), (), *result)
         repeated = None
         if self.repeat is not None and not kwargs:
-            repeated = self.repeat.match((*self.bound_args, *args) if self.bound_args else args)
+            repeated = self.repeat.match((*self.bound, *args) if self.bound else args)
         if repeated is not None:
             structure, roots, program, args = repeated
         else:
@@ -154,8 +155,8 @@ class JitFunction:
         return program.lower(structure.values(), args, kwargs)
 
     def _prepare(self, args: tuple, kwargs: dict) -> tuple[Structure, tuple, Program, tuple, dict]:
-        if self.bound_args or self.bound_kwargs:
-            args, kwargs = (*self.bound_args, *args), {**self.bound_kwargs, **kwargs}
+        if self.bound:
+            args = (*self.bound, *args)
         if self.shardings is not None:
             args, kwargs = positional(self.fun, args, kwargs)
         if self.static_argnums or self.static_argnames:

@@ -191,6 +191,12 @@ def refill(tree: Any, objects: Any) -> Any:
     )
 
 
+def slots_in(tree: Any) -> list[Slot]:
+    """The Slots of a tree, in order."""
+    leaves = jax.tree.leaves(tree, is_leaf=lambda x: isinstance(x, Slot | State))
+    return [leaf for leaf in leaves if isinstance(leaf, Slot)]
+
+
 def structure_of_roots(roots: tuple[Any, ...]) -> Structure:
     """The structure of an argument tuple, from a cache where it still holds.
 

@@ -56,21 +56,21 @@ class Call(NamedTuple):
 class Lifted:
     """A function of objects, to be run as a pure function of arrays; the base of the transformed functions."""
 
-    name = "nnx"
-
-    def __init__(self, f: Any, graph: bool | None = None, graph_updates: bool | None = None):
-        self.fun, self.bound_args, self.bound_kwargs = unbind(f)
+    def __init__(
+        self, name: str, f: Any, graph: bool | None = None, graph_updates: bool | None = None
+    ):
+        self.name = name
+        self.fun, self.bound = unbind(f)
         self.updates = Updates(graph, graph_updates)
         functools.update_wrapper(cast(Any, self), self.fun, updated=())
+        self.__wrapped__ = f  # whose parameters are those of a call: without what it is bound to
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         return self if instance is None else MethodType(cast(Any, self), instance)
 
     def detach(self, args: tuple, kwargs: dict) -> Call:
         """Take the objects out of the arguments, those that the function is bound to included."""
-        args, kwargs, roots = lift.detach(
-            (*self.bound_args, *args), {**self.bound_kwargs, **kwargs}
-        )
+        args, kwargs, roots = lift.detach((*self.bound, *args), kwargs)
         structure = lift.structure_of_roots(roots)
         self.updates.check_in(self.name, structure.graphdef)
         return Call(structure, roots, args, kwargs)
@@ -99,15 +99,15 @@ def positional(fun: Callable, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
     except (TypeError, ValueError):
         return args, kwargs
     moved, rest = list(args), dict(kwargs)
-    for parameter in list(parameters)[len(args) :]:
-        if parameter.kind is not parameter.POSITIONAL_OR_KEYWORD:
-            break
+    places = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    last = max((i for i, p in enumerate(places) if p.name in rest), default=-1)
+    for parameter in places[len(args) : last + 1]:
         if parameter.name in rest:
             moved.append(rest.pop(parameter.name))
-        elif parameter.default is not parameter.empty and rest:
+        elif parameter.default is not parameter.empty:
             moved.append(parameter.default)
         else:
-            break
+            break  # the function will say what is missing
     return tuple(moved), rest
 
 

@@ -17,25 +17,7 @@ from nnxtrain.nnx.static import static_equal
 from nnxtrain.nnx.transforms.axes import Carry, LeafAxes, is_slot, root_node
 from nnxtrain.nnx.transforms.lifted import Call, dotted
 from nnxtrain.nnx.transforms.staged import Staged
-
-
-class Tree:
-    """A pytree as its arrays; all else (Slots, None, strings) stays with the structure."""
-
-    def __init__(self, tree: Any):
-        leaves, treedef = jax.tree.flatten(tree)
-        self.treedef: Any = treedef
-        self.static = [None if is_dynamic(leaf) else (leaf,) for leaf in leaves]
-        self.arrays = [leaf for leaf in leaves if is_dynamic(leaf)]
-
-    def rebuild(self, arrays: Any) -> Any:
-        rest = iter(arrays)
-        return self.treedef.unflatten([next(rest) if s is None else s[0] for s in self.static])
-
-
-def is_dynamic(leaf: Any) -> bool:
-    """True for what JAX can carry: an array or a number."""
-    return hasattr(leaf, "dtype") or isinstance(leaf, int | float | complex)
+from nnxtrain.nnx.transforms.tree import Tree, is_dynamic
 
 
 class Body:
@@ -199,7 +181,7 @@ class Body:
         rest = iter(carried)
         return [next(rest) if i in self._written else self.values[i] for i in self.carried]
 
-    def __call__(self, state: Any, inputs: Any = (), sliced: Any = ()) -> tuple[Any, Any, Any]:
+    def __call__(self, state: Any, inputs: Any = None, sliced: Any = ()) -> tuple[Any, Any, Any]:
         """One step: ``(state, ys, values to stack)`` from the state, the inputs and the sliced values."""
         arrays, carried = state
         carry, ys, sent, _ = self.staged(arrays, self.values_at(carried), inputs, sliced)

@@ -115,7 +115,7 @@ class Program:
             donate_argnames=jitted.donate_argnames or None,
             **options,
         )
-        if self.is_rootless and not (jitted.bound_args or jitted.bound_kwargs):
+        if self.is_rootless and not jitted.bound:
             jitted.rootless = self.compiled
 
     def _abstract_note(self, values: list[Any], args: tuple, kwargs: dict) -> lift.Note:

@@ -8,6 +8,7 @@ from typing import Any
 import jax
 
 from nnxtrain.nnx.transforms.lifted import Lifted
+from nnxtrain.nnx.transforms.tree import Tree
 from nnxtrain.nnx.variables import MISSING, MissingType
 
 
@@ -51,8 +52,6 @@ def remat(
 class RematFunction(Lifted):
     """A function that is computed again for its gradient; made by :func:`remat`."""
 
-    name = "nnx.remat"
-
     def __init__(
         self,
         f: Any,
@@ -63,24 +62,25 @@ class RematFunction(Lifted):
         graph: bool | None,
         graph_updates: bool | None,
     ):
-        super().__init__(f, graph, graph_updates)
+        super().__init__("nnx.remat", f, graph, graph_updates)
         numbers = (static_argnums,) if isinstance(static_argnums, int) else tuple(static_argnums)
-        self.static_argnums = tuple(n + len(self.bound_args) if n >= 0 else n for n in numbers)
+        self.static_argnums = tuple(n + len(self.bound) if n >= 0 else n for n in numbers)
         self.options: dict[str, Any] = {"prevent_cse": prevent_cse, "policy": policy}
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        total = len(self.bound_args) + len(args)
+        total = len(self.bound) + len(args)
         static = {n % total: None for n in self.static_argnums if -total <= n < total}
-        given = [*self.bound_args, *args]
+        given = [*self.bound, *args]
         static = {n: given[n] for n in static}
         dynamic = tuple(None if n in static else a for n, a in enumerate(given))
-        call = self.detach(dynamic[len(self.bound_args) :], kwargs)
+        call = self.detach(dynamic[len(self.bound) :], kwargs)
 
-        def pure(values: Any, args: tuple, kwargs: dict) -> Any:
+        tree = Tree((call.args, call.kwargs))  # strings and the like need no static_argnums
+
+        def pure(values: Any, arrays: Any) -> Any:
+            args, kwargs = tree.rebuild(arrays)
             args = tuple(static.get(n, a) for n, a in enumerate(args))
             return self.run(call, values, args, kwargs)
 
-        out, sent, note = jax.checkpoint(pure, **self.options)(
-            call.structure.values(), call.args, call.kwargs
-        )
-        return self.attach(call, out, sent, note)
+        checkpointed = jax.checkpoint(pure, **self.options)
+        return self.attach(call, *checkpointed(call.structure.values(), tree.arrays))

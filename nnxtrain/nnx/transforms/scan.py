@@ -80,8 +80,6 @@ def scan(
 class ScanFunction(Lifted):
     """A loop; made by :func:`scan`."""
 
-    name = "nnx.scan"
-
     def __init__(
         self,
         f: Any,
@@ -96,7 +94,7 @@ class ScanFunction(Lifted):
         graph: bool | None,
         graph_updates: bool | None,
     ):
-        super().__init__(f, graph, graph_updates)
+        super().__init__("nnx.scan", f, graph, graph_updates)
         self.in_axes = tuple(in_axes) if isinstance(in_axes, list) else in_axes
         self.out_axes = tuple(out_axes) if isinstance(out_axes, list) else out_axes
         self.metadata = transform_metadata
@@ -120,8 +118,8 @@ class ScanFunction(Lifted):
                 )
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        args, kwargs = positional(self.fun, (*self.bound_args, *args), kwargs)
-        bound = len(self.bound_args)
+        args, kwargs = positional(self.fun, (*self.bound, *args), kwargs)
+        bound = len(self.bound)
         call = self.detach(args[bound:], kwargs)
         in_axes = self.in_axes
         if bound or not isinstance(in_axes, tuple):
@@ -283,8 +281,8 @@ def _first(value: Any, axis: int, name: str) -> tuple[Any, int]:
             f"nnx.scan is to slice {dotted((name,)) if name else 'an argument'} along axis {axis}, but its shape is "
             f"{list(shape)}. Give it axis None or nnx.Carry, or, for random streams, split it with nnx.split_rngs"
         )
-    one = jax.eval_shape(lambda v: jax.lax.index_in_dim(v, 0, axis, keepdims=False), value)
-    return one, shape[axis]
+    axis %= len(shape)
+    return jax.ShapeDtypeStruct((*shape[:axis], *shape[axis + 1 :]), value.dtype), shape[axis]
 
 
 def _is_pair(value: Any) -> bool:

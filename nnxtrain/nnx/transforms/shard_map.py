@@ -12,6 +12,7 @@ from nnxtrain.nnx.transforms.axes import (
     LeafAxes,
     entries_of_outputs,
     entries_of_roots,
+    is_entry,
     plain,
     spread,
 )
@@ -66,8 +67,6 @@ def shard_map(
 class ShardMapFunction(Lifted):
     """A function of shards; made by :func:`shard_map`."""
 
-    name = "nnx.shard_map"
-
     def __init__(
         self,
         f: Any,
@@ -80,14 +79,14 @@ class ShardMapFunction(Lifted):
         graph: bool | None,
         graph_updates: bool | None,
     ):
-        super().__init__(f, graph, graph_updates)
+        super().__init__("nnx.shard_map", f, graph, graph_updates)
         self.in_specs = tuple(in_specs) if isinstance(in_specs, list) else in_specs
         self.out_specs = out_specs
         self.options = {"mesh": mesh, "axis_names": frozenset(axis_names), "check_vma": check_vma}
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        args, kwargs = positional(self.fun, (*self.bound_args, *args), kwargs)
-        bound = len(self.bound_args)
+        args, kwargs = positional(self.fun, (*self.bound, *args), kwargs)
+        bound = len(self.bound)
         call = self.detach(args[bound:], kwargs)
         if call.kwargs:
             raise TypeError(
@@ -136,6 +135,4 @@ def _spec(entry: Any) -> PartitionSpec:
 
 
 def _specs(prefix: Any) -> Any:
-    from nnxtrain.nnx.transforms.axes import is_entry
-
     return jax.tree.map(_spec, plain(prefix, PartitionSpec()), is_leaf=is_entry)

@@ -75,8 +75,6 @@ def vmap(
 class VmapFunction(Lifted):
     """A mapped function; made by :func:`vmap`."""
 
-    name = "nnx.vmap"
-
     def __init__(
         self,
         f: Any,
@@ -90,7 +88,7 @@ class VmapFunction(Lifted):
         graph: bool | None,
         graph_updates: bool | None,
     ):
-        super().__init__(f, graph, graph_updates)
+        super().__init__("nnx.vmap", f, graph, graph_updates)
         self.in_axes = tuple(in_axes) if isinstance(in_axes, list) else in_axes
         self.out_axes = out_axes
         self.metadata = transform_metadata
@@ -101,8 +99,8 @@ class VmapFunction(Lifted):
         }
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        args, kwargs = positional(self.fun, (*self.bound_args, *args), kwargs)
-        bound = len(self.bound_args)
+        args, kwargs = positional(self.fun, (*self.bound, *args), kwargs)
+        bound = len(self.bound)
         call = self.detach(args[bound:], kwargs)
         in_axes = self.in_axes
         if bound or isinstance(in_axes, int):  # an int means: every argument of the call

@@ -1,5 +1,9 @@
 """nnx.cond, switch, while_loop and fori_loop against Python's if and loops."""
 
+import gc
+import weakref
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -94,7 +98,9 @@ def test_gradients_and_random_streams_through_cond():
 
 def test_branches_that_disagree_name_the_place():
     m = Two()
-    with pytest.raises(nnx.StructureError, match=r"leave different structures .*is changed"):
+    with pytest.raises(
+        nnx.StructureError, match=r"leave different structures \(h: Intermediate -> absent\)"
+    ):
         nnx.cond(True, lambda m: m.sow(nnx.Intermediate, "h", 1.0), lambda m: True, m)
     with pytest.raises(
         TypeError, match=r"result is float32\[2\] from true_fun and float32\[3\] from false_fun"
@@ -206,3 +212,37 @@ def test_under_vmap_both_branches_are_selected_by_lane():
     out = nnx.vmap(run)(v, jnp.array([True, False]))
     np.testing.assert_array_equal(out, [1.0, -1.0])
     np.testing.assert_array_equal(jax.device_get(v.value), [1.0, -1.0])
+
+
+def test_what_the_condition_of_a_loop_is_bound_to():
+    class Limit(nnx.Module):
+        def __init__(self):
+            self.n = nnx.Variable(jnp.array(4))
+
+        def __call__(self, v):
+            return v < self.n.value
+
+    limit = Limit()
+    assert int(nnx.while_loop(partial(lambda n, v: v < n, 5), lambda v: v + 1, 0)) == 5
+    assert int(nnx.while_loop(limit, lambda v: v + 1, 0)) == 4
+    assert int(nnx.while_loop(limit.__call__, lambda v: v + 1, 0)) == 4
+
+    def lower(limit):
+        limit.n.value -= 1
+        return limit
+
+    nnx.while_loop(lambda limit: limit(2), lower, limit)
+    assert int(limit.n.value) == 2
+
+
+def test_branches_leave_nothing_alive():
+    m = Two()
+    gone = weakref.ref(m)
+    gc.collect()
+    gc.disable()
+    try:
+        nnx.cond(True, write_a, write_b, m, 1.0)
+        del m
+        assert gone() is None
+    finally:
+        gc.enable()

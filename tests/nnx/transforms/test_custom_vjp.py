@@ -139,3 +139,17 @@ def test_wrong_use_is_named():
     g.defvjp(None, None)
     with pytest.raises(nnx.StructureError, match="returns an object"):
         g(Foo(1.0, 2.0))
+
+
+def test_none_is_a_zero_cotangent():
+    f = nnx.custom_vjp(lambda v, n, k: v.value * n * k)
+    f.defvjp(lambda v, n, k: (f(v, n, k), None), lambda residuals, g: (None, None, None))
+    v_g, n_g = nnx.grad(f, argnums=(0, 1))(nnx.Param(jnp.array(3.0)), 4.0, 2)
+    assert (float(v_g.value), float(n_g)) == (0.0, 0.0)
+
+
+def test_a_traced_keyword_only_argument_is_named():
+    f = nnx.custom_vjp(lambda v, *, x: v.value * x)
+    f.defvjp(lambda v, *, x: (f(v, x=x), x), lambda x, g: (g[1],))
+    with pytest.raises(TypeError, match="x is keyword-only and traced"):
+        jax.grad(lambda x: f(nnx.Param(jnp.array(3.0)), x=x))(1.0)

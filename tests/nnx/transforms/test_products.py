@@ -142,3 +142,27 @@ def test_make_jaxpr_and_checkify_leave_or_carry_effects():
     assert float(out) == float(v.value) == 2.0
     error, _ = nnx.checkify(nnx.jit(f))(v, 2.0)
     assert "too big: 4.0" in error.get()
+
+
+def test_array_attributes_are_no_directions():
+    class Scaled(nnx.Module):
+        def __init__(self):
+            self.w = nnx.Param(jnp.ones(2))
+            self.scale = jnp.array(2.0)
+
+    out, pull = nnx.vjp(lambda a, x: (a.w.value * a.scale * x).sum(), Scaled(), 3.0)
+    grads, x_bar = pull(1.0)
+    assert grads["w"].value.tolist() == [6.0, 6.0]
+    assert (float(out), float(x_bar)) == (12.0, 4.0)
+
+
+def test_objects_have_no_derivative():
+    with pytest.raises(TypeError, match="returns an object"):
+        nnx.vjp(lambda v: (v, v.value), nnx.Param(jnp.ones(2)))
+
+
+@pytest.mark.parametrize("static", [-1, 1, (1, 5)])
+def test_static_arguments_of_make_jaxpr(static):
+    f = nnx.make_jaxpr(lambda x, flag, z=1: x * 2 if flag else x, static_argnums=static)
+    assert len(f(1.0, True).eqns) == 1
+    assert len(f(1.0, False).eqns) == 0

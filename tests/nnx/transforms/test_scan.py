@@ -251,3 +251,12 @@ def test_wrong_use_names_the_path_and_the_fix():
 
     with pytest.raises(nnx.StructureError, match="must be the same object"):
         nnx.scan(lambda c: Counter(), length=3, in_axes=nnx.Carry, out_axes=nnx.Carry)(Counter())
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_no_steps_at_all(axis):
+    xs = jnp.zeros((2, 2)).at[:].get()[:0] if axis == 0 else jnp.zeros((2, 0))
+    carry, ys = nnx.scan(
+        lambda c, x: (c + x.sum(), 2 * x), in_axes=(nnx.Carry, axis), out_axes=(nnx.Carry, axis)
+    )(1.0, xs)
+    assert (float(carry), ys.shape) == (1.0, xs.shape)
