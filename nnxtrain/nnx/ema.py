@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, TypeVar
 
+import jax
 import jax.numpy as jnp
 
 from nnxtrain.nnx.functional import state
@@ -54,7 +55,7 @@ class EMA(Module):
                     f"EMA follows Variables, and {'.'.join(map(str, path))} is a {type(leaf).__name__}; "
                     "leave it out with `only`"
                 )
-        copies = [(path, v.replace(jnp.copy(v.raw_value))) for path, v in flat]
+        copies = [(path, v.replace(jax.tree.map(jnp.copy, v.raw_value))) for path, v in flat]
         shadow: State = from_flat_state(copies)
         return shadow
 
@@ -62,7 +63,8 @@ class EMA(Module):
         """Move the averages towards the values of ``updates``: the model, or a State of its paths.
 
         Raises:
-          ValueError: a path that is followed is not in ``updates``, or the reverse.
+          ValueError: a path that is followed is not in ``updates``, or the reverse, or a value that is a pytree has
+            another structure there.
         """
         new = dict(to_flat_state(state(updates, self.filter)))
         held = dict(to_flat_state(self.params))
@@ -73,10 +75,18 @@ class EMA(Module):
                 "the model (or State) that the EMA was made of"
             )
         for path, average in held.items():
-            value = new[path].get_value()
-            if jnp.issubdtype(value.dtype, jnp.inexact):
-                value = self.decay * average.get_value() + (1.0 - self.decay) * value
-            average.set_value(value.astype(average.get_value().dtype))
+            old, value = average.get_value(), new[path].get_value()
+            here, there = jax.tree.structure(old), jax.tree.structure(value)
+            if here != there:
+                raise ValueError(
+                    f"{'.'.join(map(str, path))} holds {there}, and in the EMA {here}: make a new EMA"
+                )
+            average.set_value(jax.tree.map(self._averaged, old, value))
+
+    def _averaged(self, average: jax.Array, new: jax.Array) -> jax.Array:
+        if not jnp.issubdtype(average.dtype, jnp.inexact):
+            return jnp.copy(new)  # a buffer of its own: either may be donated without the other
+        return (self.decay * average + (1.0 - self.decay) * new).astype(average.dtype)
 
     def apply_to(self, model: M) -> M:
         """Return a copy of the model whose followed Variables are the averages themselves: later updates show in it.

@@ -62,7 +62,8 @@ class TrainState(struct.PyTreeNode):
             graphdef=graphdef,
             params=params,
             opt_state=tx.init(params),
-            step=jnp.asarray(step),
+            # an explicit dtype: a weak type is lost in a file, and steps would compile anew
+            step=jnp.asarray(step, jnp.int32),
             tx=tx,
             **kwargs,
         )

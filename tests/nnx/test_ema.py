@@ -1,5 +1,6 @@
 """nnx.EMA."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
@@ -68,6 +69,42 @@ def test_takes_a_state_and_keeps_dtypes():
     assert ema.params.w.value.tolist() == [2.0, 2.0]
     assert ema.params.n.value == 7
     assert state.w.value.tolist() == [1.0, 1.0]
+
+
+def test_of_keys_the_newest_is_taken():
+    model = nnx.Dropout(0.5, rngs=nnx.Rngs(0))
+    ema = nnx.EMA(model, 0.9)
+    averaged = ema.apply_to(model)
+    model.rngs.key.value = jax.random.key(7)
+    model.rngs.count.value = jnp.array(3, jnp.uint32)
+    ema.update(model)
+    assert averaged.rngs.key.value == jax.random.key(7)
+    assert averaged.rngs.count.value == 3
+    for variable in ("key", "count"):  # either may be donated without the other
+        getattr(model.rngs, variable).value.delete()
+    assert averaged.rngs.key.value == jax.random.key(7)
+    assert averaged.rngs.count.value == 3
+
+
+def test_values_that_are_trees():
+    def tree(x):
+        return {"w": jnp.full(2, x), "rest": (jnp.array(int(x)), jax.random.key(int(x)))}
+
+    class Model(nnx.Module):
+        def __init__(self):
+            self.cache = nnx.Variable(tree(1.0))
+
+    model = Model()
+    ema = nnx.EMA(model, 0.5)
+    model.cache.value = tree(3.0)
+    nnx.jit(lambda ema, model: ema.update(model))(ema, model)
+    average = ema.params.cache.value
+    assert average["w"].tolist() == [2.0, 2.0]
+    assert average["rest"][0] == 3
+    assert average["rest"][1] == jax.random.key(3)
+    model.cache.value = {"w": jnp.ones(2)}
+    with pytest.raises(ValueError, match=r"^cache holds .*, and in the EMA "):
+        ema.update(model)
 
 
 def test_misuse_is_named():

@@ -78,6 +78,21 @@ def test_any_reader_sees_names_values_and_metadata(tmp_path):
     assert metadata == {"licence": "MIT", "head.kernel": "embed.kernel", "key:key": "key<rbg>"}
 
 
+@pytest.mark.parametrize("committed", [False, True])
+def test_what_is_loaded_is_no_view_of_the_file(tmp_path, committed):
+    file = tmp_path / "m.safetensors"
+    expected = np.arange(64.0, dtype=np.float32)
+    for padding in range(0, 64, 4):  # arrays in the file at every alignment that there can be
+        nnx.save_safetensors(file, {"w": jnp.asarray(expected)}, metadata={"x": "x" * padding})
+        place = jax.devices()[0] if committed else None
+        loaded = nnx.load_safetensors(file, {"w": jax.device_put(jnp.zeros(64), place)})["w"]
+        assert loaded.committed == committed
+        with open(file, "r+b") as opened:
+            opened.seek(-expected.nbytes, 2)
+            opened.write(bytes(expected.nbytes))
+        np.testing.assert_array_equal(loaded, expected)
+
+
 def test_filters(tmp_path):
     model, other = Tied(0), Tied(1)
     file = tmp_path / "m.safetensors"

@@ -1,10 +1,12 @@
 """nnx.save, nnx.load and what they report."""
 
+import concurrent.futures
 import os
 import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from pathlib import Path
 
@@ -177,6 +179,61 @@ def test_what_exists_is_replaced_on_demand_and_only_if_it_is_a_save(tmp_path):
     (path / "thesis.tex").write_text("")
     with pytest.raises(FileExistsError, match=r"holds thesis\.tex"):
         nnx.save(path, first, overwrite=True)
+
+
+@pytest.mark.parametrize("exists", [True, False])
+def test_a_link_stays_a_link(tmp_path, exists):
+    link, place = tmp_path / "link", tmp_path / "there" / "place"
+    link.symlink_to(place)
+    if exists:
+        place.mkdir(parents=True)
+    for value in (1.0, 2.0):
+        nnx.save(link, nnx.Param(jnp.array(value)), overwrite=value == 2.0)
+        assert link.is_symlink()
+        assert {p.name for p in tmp_path.iterdir()} == {"link", "there"}
+        assert [p.name for p in place.parent.iterdir()] == ["place"]
+        for path in (link, place):
+            assert nnx.load(path, nnx.Param(jnp.array(0.0))).value == value
+
+
+def at_once(save, count=4):
+    """What each of the threads raised, or None."""
+    barrier = threading.Barrier(count)
+
+    def run(number):
+        barrier.wait()
+        try:
+            save(number)
+        except Exception as error:
+            return error
+        return None
+
+    with concurrent.futures.ThreadPoolExecutor(count) as pool:
+        return list(pool.map(run, range(count)))
+
+
+def test_threads_save_to_several_paths(tmp_path):
+    for turn in range(3):
+        errors = at_once(
+            lambda i, turn=turn: nnx.save(
+                tmp_path / f"{turn}{i}", [jnp.full(3, i) for _ in range(20)]
+            )
+        )
+        assert errors == [None] * 4
+        for i in range(4):
+            loaded = nnx.load(tmp_path / f"{turn}{i}", [jnp.zeros(3, int)] * 20)
+            assert np.asarray(loaded).tolist() == [[i] * 3] * 20
+
+
+def test_threads_save_to_one_path(tmp_path):
+    errors = at_once(lambda i: nnx.save(tmp_path / "one", jnp.full(3, i)))
+    assert sorted(type(e).__name__ for e in errors) == ["FileExistsError"] * 3 + ["NoneType"]
+    winner = errors.index(None)
+    assert nnx.load(tmp_path / "one", jnp.zeros(3, int)).tolist() == [winner] * 3
+    assert (
+        at_once(lambda i: nnx.save(tmp_path / "one", jnp.full(3, i), overwrite=True)) == [None] * 4
+    )
+    assert [p.name for p in tmp_path.iterdir()] == ["one"]
 
 
 def test_every_dtype(tmp_path):

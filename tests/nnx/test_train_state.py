@@ -78,6 +78,22 @@ def test_apply_calls_methods_and_returns_the_model_after_the_call():
         state.apply("params")(x)
 
 
+@pytest.mark.parametrize("copy", ["bytes", "directory"])
+def test_a_loaded_state_does_not_compile_anew(tmp_path, copy):
+    state = make(optax.adam(1e-2))
+    assert state.step.dtype == jnp.int32
+    step = jax.jit(lambda state: state.apply_gradients(state.params))
+    state = step(state)
+    if copy == "bytes":
+        loaded = nnx.from_bytes(state, nnx.to_bytes(state))
+    else:
+        nnx.save(tmp_path / "state", state)
+        loaded = nnx.load(tmp_path / "state", make(optax.adam(1e-2)))
+    loaded = loaded.replace(graphdef=state.graphdef, tx=state.tx)
+    assert int(step(loaded).step) == 2
+    assert step._cache_size() == 1
+
+
 def test_bytes_and_replace():
     state = make(optax.adam(1e-2))
     restored = nnx.from_bytes(jax.tree.map(jnp.zeros_like, state), nnx.to_bytes(state))

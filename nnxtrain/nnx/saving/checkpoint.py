@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import threading
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path as FilePath
@@ -42,6 +43,10 @@ _BYTES = frozenset(
     {"uint2", "uint4", "float8_e4m3"}
 )  # what Orbax does not know is written as bytes
 
+# One save at a time: Orbax keeps state of the whole process (several saves at once fail or hang), and of threads
+# that save to one path the first shall win. Reentrant, for a signal handler that saves while its thread does.
+_SAVING = threading.RLock()
+
 Sharding = jax.sharding.Sharding | Callable[[tuple[str, ...], Any], Any] | None
 
 
@@ -53,7 +58,7 @@ def save(path: str | os.PathLike[str], target: Any, *, overwrite: bool = False) 
       target: what :func:`load` will be given the like of. Shared Variables are written once, static parts are not.
       overwrite: replace what an earlier ``save`` wrote there (and nothing else).
 
-    In a program of several processes all of them call it. It returns when everything is on disk.
+    In a program of several processes all of them call it. Threads take turns. It returns when everything is on disk.
 
     Raises:
       FileExistsError: there is something else at ``path``, or an earlier save and not ``overwrite``.
@@ -71,29 +76,9 @@ def save(path: str | os.PathLike[str], target: Any, *, overwrite: bool = False) 
     >>> folder.cleanup()
     """
     final = _absolute(path)
-    saving, replaced = _beside(final, "saving"), _beside(final, "replaced")
-    _check_free(final, overwrite)
-    entries, arrays = _contents(target)
-    try:
-        if jax.process_index() == 0:
-            if replaced.exists() and not final.exists():  # an overwriting save was killed there
-                replaced.rename(final)
-            shutil.rmtree(saving, ignore_errors=True)
-            saving.mkdir(parents=True)
-        with orbax_arrays.checkpointer() as orbax:
-            orbax_arrays.start_save(orbax, saving / ARRAYS, arrays)
-            orbax.wait_until_finished()
-        if jax.process_index() == 0:
-            write_manifest(saving, {"kind": "nnx", "leaves": entries}, format=FORMAT)
-            shutil.rmtree(replaced, ignore_errors=True)
-            if final.exists():
-                final.rename(replaced)
-            saving.rename(final)
-            sync_directory(final.parent)
-            shutil.rmtree(replaced, ignore_errors=True)
-    except (OSError, ValueError, RuntimeError) as error:
-        shutil.rmtree(saving, ignore_errors=True)
-        raise OSError(f"{final} was not saved: {orbax_arrays.first_line(error)}") from error
+    with _SAVING:
+        _check_free(final, overwrite)
+        _write(final, *_contents(target))
     if jax.process_count() > 1:
         from jax.experimental import multihost_utils
 
@@ -174,7 +159,8 @@ def load_report(
 
 
 def _absolute(path: str | os.PathLike[str]) -> FilePath:
-    return FilePath(os.path.abspath(os.path.expanduser(path)))
+    """The place itself, not a link to it: what is renamed to the place would take the place of the link."""
+    return FilePath(os.path.realpath(os.path.expanduser(path)))
 
 
 def _beside(final: FilePath, what: str) -> FilePath:
@@ -216,6 +202,30 @@ def _contents(target: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         data = [str(np.dtype(raw.dtype)), *raw.shape]
         entries[_file_name(path)] = {**entry, "shape": list(spec.shape), "data": data}
     return entries, arrays
+
+
+def _write(final: FilePath, entries: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:
+    saving, replaced = _beside(final, "saving"), _beside(final, "replaced")
+    try:
+        if jax.process_index() == 0:
+            if replaced.exists() and not final.exists():  # an overwriting save was killed there
+                replaced.rename(final)
+            shutil.rmtree(saving, ignore_errors=True)
+            saving.mkdir(parents=True)
+        with orbax_arrays.checkpointer() as orbax:
+            orbax_arrays.start_save(orbax, saving / ARRAYS, arrays)
+            orbax.wait_until_finished()
+        if jax.process_index() == 0:
+            write_manifest(saving, {"kind": "nnx", "leaves": entries}, format=FORMAT)
+            shutil.rmtree(replaced, ignore_errors=True)
+            if final.exists():
+                final.rename(replaced)
+            saving.rename(final)
+            sync_directory(final.parent)
+            shutil.rmtree(replaced, ignore_errors=True)
+    except (OSError, ValueError, RuntimeError) as error:
+        shutil.rmtree(saving, ignore_errors=True)
+        raise OSError(f"{final} was not saved: {orbax_arrays.first_line(error)}") from error
 
 
 def _file_name(path: Path) -> str:

@@ -72,7 +72,7 @@ def match(
     saved: Mapping[Path, Spec],
     wanted: Mapping[Path, Spec],
     rename: Mapping[str, str] | None = None,
-    optional: Collection[Path] = (),
+    aliases: Collection[Path] = (),
     zero_when_missing: Collection[Path] = (),
 ) -> tuple[LoadReport, dict[Path, Path | None]]:
     """Compare what a file has with what an object wants.
@@ -80,7 +80,7 @@ def match(
     Args:
       rename: prefix in the file -> prefix in the object, in whole names joined by dots; "" is the beginning. The
         longest prefix that a path has is replaced.
-      optional: paths in the file that nobody need want: second names of what it has.
+      aliases: paths in the file that nobody need want: second names of what it has.
       zero_when_missing: paths that become zero where the file lacks them.
 
     Returns:
@@ -101,7 +101,7 @@ def match(
             loaded[path] = source[path]
         else:
             mismatched.append((".".join(path), str(saved[source[path]]), str(spec)))
-    unexpected = [p for p, old in source.items() if p not in wanted and old not in optional]
+    unexpected = [p for p, old in source.items() if p not in wanted and old not in aliases]
     likely: dict[str, str] = {}
     for path in missing[:SHOWN]:
         same = [".".join(p) for p in unexpected if saved[source[p]] == wanted[path]]

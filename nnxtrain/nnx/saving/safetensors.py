@@ -133,7 +133,7 @@ def load_safetensors(
     chosen = _chosen(leaves, target, filters)
     wanted = {_split(keys): spec for keys, spec in leaves.specs().items() if keys in chosen}
     zeros = {*map(_split, leaves.zero_when_missing)}
-    report, found = match(specs, wanted, rename, optional=aliases, zero_when_missing=zeros)
+    report, found = match(specs, wanted, rename, aliases=aliases, zero_when_missing=zeros)
     if not report.complete:
         if strict:
             raise LoadError(f"{file} does not fit the target: {report}", report)

@@ -151,7 +151,8 @@ def put_back(value: Any, like: Any) -> Any:
         return value
     if sharding is None:
         return jnp.array(value, dtype=like.dtype)
-    return jax.device_put(np.asarray(value, dtype=like.dtype), sharding)
+    # A copy: on the CPU device_put may take the memory as it is, which is a mapped file's or somebody's bytes.
+    return jax.device_put(np.array(value, dtype=like.dtype), sharding)
 
 
 def zeros_like(like: Any) -> Any:
