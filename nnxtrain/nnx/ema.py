@@ -76,7 +76,8 @@ class EMA(Module):
             )
         for path, average in held.items():
             old, value = average.get_value(), new[path].get_value()
-            here, there = jax.tree.structure(old), jax.tree.structure(value)
+            here: Any = jax.tree.structure(old)
+            there: Any = jax.tree.structure(value)
             if here != there:
                 raise ValueError(
                     f"{'.'.join(map(str, path))} holds {there}, and in the EMA {here}: make a new EMA"
