@@ -97,7 +97,8 @@ def capture(
                     held.setdefault(type(variable), {})[name] = variable.get_value()
                 setattr(module, CAPTURES, Captures(held, method_outputs))
                 stack.callback(delattr, module, CAPTURES)
-            result = fun(*args, **kwargs)
+            # A module's own method is looked up only now, as the recording one.
+            result = (fun if not bound else unbind(fn)[0])(*args, **kwargs)
             captured = _collected(modules, var_types)
         if not var_types:
             return result

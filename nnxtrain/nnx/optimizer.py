@@ -38,6 +38,10 @@ class Optimizer(Module):
     """
 
     def __init__(self, model: Any, tx: optax.GradientTransformation, *, wrt: Any):
+        if not hasattr(tx, "init") or not hasattr(tx, "update"):
+            raise TypeError(
+                f"an Optimizer takes an optax transformation, such as optax.adam(1e-3); it got {tx!r}"
+            )
         self.step = OptState(jnp.zeros((), jnp.uint32))
         self.tx = tx
         self.wrt = wrt
@@ -56,11 +60,16 @@ class Optimizer(Module):
 
         Raises:
           TypeError: the gradients are no State.
-          ValueError: the gradients' paths are not those of the optimized Variables, or the model was not passed.
+          ValueError: an optimized Variable has no gradient, or the model was not passed. (Gradients of other Variables
+            are left alone: they may be another optimizer's.)
         """
         args += tuple(kwargs.pop(name) for name in ("model", "grads") if name in kwargs)
         if len(args) == 2:
             model, grads = args
+            if isinstance(model, State) and isinstance(grads, Module):
+                raise TypeError(
+                    "optimizer.update takes (model, grads); it got them the other way round"
+                )
         elif len(args) == 1:
             (grads,) = args
             model = self._link
@@ -85,28 +94,19 @@ class Optimizer(Module):
         self.step.value += 1
 
     def _pure_gradients(self, grads: Any, targets: list[tuple[tuple, Variable]]) -> State:
-        """The gradients as arrays by path, after a look at whether they are those of the optimized Variables."""
+        """The gradients of the optimized Variables as arrays by path; those of others belong to another optimizer."""
         if not isinstance(grads, Module | Mapping | Variable):
             raise TypeError(
                 f"the gradients are a {type(grads).__name__}; pass the State that nnx.grad returns for the model"
             )
         flat = _params(grads, ...) if isinstance(grads, Module) else to_flat_state(grads)
-        kinds = {type(variable) for _, variable in targets}  # nnx.vjp has those of other kinds too
-        given = {
-            path: g.raw_value if isinstance(g, Variable) else g
-            for path, g in flat
-            if not isinstance(g, Variable) or type(g) in kinds
-        }
-        wanted = {path for path, _ in targets}
-        for what, paths in (
-            ("no gradient for", wanted - set(given)),
-            ("a gradient for", set(given) - wanted),
-        ):
-            if paths:
-                raise ValueError(
-                    f"there is {what} {'.'.join(map(str, min(paths, key=str)))}, which does not fit wrt={self.wrt!r}: give "
-                    "nnx.grad and nnx.Optimizer the same filter (for grad: argnums=nnx.DiffState(0, filter))"
-                )
+        given = {path: g.raw_value if isinstance(g, Variable) else g for path, g in flat}
+        missing = [path for path, _ in targets if path not in given]
+        if missing:
+            raise ValueError(
+                f"there is no gradient for {'.'.join(map(str, missing[0]))}, which wrt={self.wrt!r} is to optimize: give "
+                "nnx.grad and nnx.Optimizer the same filter (for grad: argnums=nnx.DiffState(0, filter))"
+            )
         return from_flat_state([(path, given[path]) for path, _ in targets])
 
 

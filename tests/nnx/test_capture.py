@@ -148,3 +148,12 @@ def test_without_capture_values_stay_in_the_module():
         layer.sow(nnx.Intermediate, "taken", 1.0)
     with pytest.raises(ValueError, match=r"Layer\.taken is a int"):
         layer.perturb("taken", 1.0)
+
+
+def test_the_modules_own_output_is_recorded():
+    model = nnx.Sequential(nnx.Linear(2, 3, rngs=nnx.Rngs(0)))
+    x = jnp.ones((1, 2))
+    y, outputs = nnx.capture(model, nnx.Intermediate, method_outputs=nnx.Intermediate)(x)
+    np.testing.assert_array_equal(outputs["__call__"].value[0], y)
+    _, by_function = nnx.capture(lambda m, x: m(x), method_outputs=nnx.Intermediate)(model, x)
+    assert list(outputs) == list(by_function)

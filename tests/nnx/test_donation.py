@@ -1,6 +1,7 @@
 """Donation by nnx.jit: only what a call writes, never what something else still needs."""
 
 import jax.numpy as jnp
+import numpy as np
 
 from nnxtrain import nnx
 
@@ -80,3 +81,18 @@ def test_donation_spares_an_array_that_is_another_argument():
     for _ in range(2):
         step(counter, nnx.state(counter))
     assert counter.value.value == 3.0
+
+
+def test_arrays_inside_pytree_values_are_looked_at():
+    x = jnp.ones(3)
+    a, b = nnx.Variable((x,)), nnx.Variable((x,))
+
+    @nnx.jit(donate=True)
+    def write(a, b, x):
+        a.value = (a.value[0] + x,)
+        b.value = (b.value[0] + 1,)
+
+    write(a, b, x)
+    np.testing.assert_array_equal(a.value[0], [2.0] * 3)
+    np.testing.assert_array_equal(b.value[0], [2.0] * 3)
+    np.testing.assert_array_equal(x, [1.0] * 3)

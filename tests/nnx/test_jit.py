@@ -326,3 +326,11 @@ assert model.kernel.value.sharding.spec == PartitionSpec(None, "data"), model.ke
 assert len(step.programs) == 1 and step._cache_size() <= 2, step._cache_size()
 """
     subprocess.run([sys.executable, "-c", script], check=True, timeout=120)
+
+
+def test_the_program_has_the_functions_name():
+    def train_step(v):
+        v.value = v.value + 1
+
+    text = nnx.jit(train_step).lower(nnx.Param(jnp.ones(2))).as_text()
+    assert "@jit_train_step" in text

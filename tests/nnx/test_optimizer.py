@@ -47,11 +47,26 @@ def test_only_what_wrt_means_is_optimized():
     assert model.bias.value is bias
 
 
-def test_gradients_of_other_variables_are_refused():
-    model, optimizer = make(wrt=nnx.PathContains("scale"))
+def test_two_optimizers_share_one_gradient():
+    model, scale_optimizer = make(wrt=nnx.PathContains("scale"))
+    bias_optimizer = nnx.Optimizer(model, optax.sgd(1.0), wrt=nnx.PathContains("bias"))
+    before = model.bias.value
     grads = nnx.grad(lambda m: m(jnp.ones((2, 3))).sum())(model)
-    with pytest.raises(ValueError, match="a gradient for bias, which does not fit"):
-        optimizer.update(model, grads)
+    scale_optimizer.update(model, grads)
+    np.testing.assert_array_equal(model.bias.value, before)
+    bias_optimizer.update(model, grads)
+    np.testing.assert_allclose(model.bias.value, before - grads["bias"].value)
+    with pytest.raises(ValueError, match=r"no gradient for bias, which wrt=.* is to optimize"):
+        bias_optimizer.update(model, nnx.filter_state(grads, nnx.PathContains("scale")))
+
+
+def test_arguments_that_are_none_of_the_kind():
+    model, optimizer = make()
+    grads = nnx.grad(lambda m: m(jnp.ones((2, 3))).sum())(model)
+    with pytest.raises(TypeError, match="the other way round"):
+        optimizer.update(grads, model)
+    with pytest.raises(TypeError, match="optax transformation"):
+        nnx.Optimizer(model, 0.1, wrt=nnx.Param)
 
 
 def test_model_and_gradients_by_name():

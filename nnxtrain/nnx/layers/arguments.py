@@ -20,9 +20,9 @@ def make_param(
     return Param(initializer(rngs.params(), tuple(shape), dtype), **metadata)
 
 
-def value_of(variable: Variable | None) -> Any:
-    """The value of a parameter that the layer may do without."""
-    return None if variable is None else variable.value
+def value_of(parameter: Any) -> Any:
+    """The value of a layer's parameter: a Variable, None where it does without, or an array that was put in its place."""
+    return parameter.value if isinstance(parameter, Variable) else parameter
 
 
 def given(**options: Any) -> dict[str, Any]:

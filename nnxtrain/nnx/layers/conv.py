@@ -114,7 +114,7 @@ class Conv(Module):
         x, padding = pad(x, self.padding, self.kernel_size, dilation)
         if isinstance(padding, str) and any(n != 1 for n in spread):  # which lax refuses
             padding = pads_of_spread(x, padding, self.kernel_size, strides, spread, dilation)
-        kernel = masked(self.kernel.value, self.mask, "Conv")
+        kernel = masked(value_of(self.kernel), self.mask, "Conv")
         x, kernel, bias = self.promote_dtype((x, kernel, value_of(self.bias)), dtype=self.dtype)
         options = given(
             preferred_element_type=self.preferred_element_type, out_sharding=out_sharding

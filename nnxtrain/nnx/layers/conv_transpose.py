@@ -104,7 +104,7 @@ class ConvTranspose(Module):
         x, batch = one_batch_axis(inputs, dimensions, self.in_features, "ConvTranspose")
         strides = per_axis(self.strides, dimensions, "ConvTranspose.strides")
         dilation = per_axis(self.kernel_dilation, dimensions, "ConvTranspose.kernel_dilation")
-        kernel = masked(self.kernel.value, self.mask, "ConvTranspose")
+        kernel = masked(value_of(self.kernel), self.mask, "ConvTranspose")
         x, kernel, bias = self.promote_dtype((x, kernel, value_of(self.bias)), dtype=self.dtype)
         y = lax.conv_transpose(
             x,

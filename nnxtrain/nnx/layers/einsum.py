@@ -76,7 +76,7 @@ class Einsum(Module):
         if equation is None:
             raise ValueError("Einsum has no equation: give einsum_str to the layer or to the call")
         x, kernel, bias = self.promote_dtype(
-            (inputs, self.kernel.value, value_of(self.bias)), dtype=self.dtype
+            (inputs, value_of(self.kernel), value_of(self.bias)), dtype=self.dtype
         )
         options = given(
             preferred_element_type=self.preferred_element_type, out_sharding=out_sharding

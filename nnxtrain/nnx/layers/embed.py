@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from nnxtrain.nnx import initializers
-from nnxtrain.nnx.layers.arguments import given, make_param
+from nnxtrain.nnx.layers.arguments import given, make_param, value_of
 from nnxtrain.nnx.layers.dtypes import promote_dtype
 from nnxtrain.nnx.layers.linear import NO_METADATA
 from nnxtrain.nnx.module import Module
@@ -67,7 +67,9 @@ class Embed(Module):
         """Look up ``inputs`` (integers of any shape). Raises a ValueError on other dtypes."""
         if not jnp.issubdtype(inputs.dtype, jnp.integer):
             raise ValueError(f"Embed takes integers; it got {inputs.dtype}{list(inputs.shape)}")
-        (embedding,) = self.promote_dtype((self.embedding.value,), dtype=self.dtype, inexact=False)
+        (embedding,) = self.promote_dtype(
+            (value_of(self.embedding),), dtype=self.dtype, inexact=False
+        )
         if self.num_embeddings == 1:
             return jnp.broadcast_to(embedding, (*inputs.shape, self.features))
         take = partial(jnp.take, axis=0)
@@ -84,5 +86,5 @@ class Embed(Module):
             raise ValueError(
                 f"Embed.attend takes [..., {self.features}]; it got {list(query.shape)}"
             )
-        query, embedding = self.promote_dtype((query, self.embedding.value), dtype=self.dtype)
+        query, embedding = self.promote_dtype((query, value_of(self.embedding)), dtype=self.dtype)
         return jnp.dot(query, embedding.T, **given(out_sharding=out_sharding))

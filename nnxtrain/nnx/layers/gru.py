@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax.nn import sigmoid, tanh
 
+from nnxtrain.nnx.layers.arguments import value_of
 from nnxtrain.nnx.layers.cell import Initializer, VectorCell, orthogonal
 from nnxtrain.nnx.layers.dtypes import promote_dtype
 from nnxtrain.nnx.layers.linear import NO_METADATA, default_bias_init, default_kernel_init
@@ -91,6 +92,6 @@ class GRUCell(VectorCell):
         h_r, h_z, h_n = jnp.split(self.dense_h(carry), 3, axis=-1)
         r = self.gate_fn(x_r + h_r)
         z = self.gate_fn(x_z + h_z)
-        n = self.activation_fn(x_n + r * (h_n + self.b_hn.value.astype(h_n.dtype)))
+        n = self.activation_fn(x_n + r * (h_n + value_of(self.b_hn).astype(h_n.dtype)))
         h = (1.0 - z) * n + z * carry
         return h.astype(carry.dtype), h

@@ -85,7 +85,7 @@ class Linear(Module):
         if inputs.shape[-1:] != (in_features,):
             raise ValueError(f"Linear takes [..., {in_features}]; it got {list(inputs.shape)}")
         x, kernel, bias = self.promote_dtype(
-            (inputs, self.kernel.value, value_of(self.bias)), dtype=self.dtype
+            (inputs, value_of(self.kernel), value_of(self.bias)), dtype=self.dtype
         )
         options = given(
             preferred_element_type=self.preferred_element_type, out_sharding=out_sharding

@@ -122,7 +122,7 @@ class LinearGeneral(Module):
                 f"{f' and {dict(self.batch_axis)} on its batch axes' if batch else ''}; it got {list(inputs.shape)}"
             )
         x, kernel, bias = self.promote_dtype(
-            (inputs, self.kernel.value, value_of(self.bias)), dtype=self.dtype
+            (inputs, value_of(self.kernel), value_of(self.bias)), dtype=self.dtype
         )
         dot_general = self.dot_general or lax.dot_general
         if self.dot_general_cls is not None:

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from nnxtrain.nnx import initializers
+from nnxtrain.nnx.layers.arguments import value_of
 from nnxtrain.nnx.layers.dtypes import promote_dtype
 from nnxtrain.nnx.layers.linear import NO_METADATA, Linear
 from nnxtrain.nnx.module import Module
@@ -81,7 +82,9 @@ class LoRA(Module):
         """Map float[..., in_features] to float[..., out_features]; keywords go to the base module."""
         if x.shape[-1:] != (self.in_features,):
             raise ValueError(f"LoRA takes [..., {self.in_features}]; it got {list(x.shape)}")
-        x, a, b = self.promote_dtype((x, self.lora_a.value, self.lora_b.value), dtype=self.dtype)
+        x, a, b = self.promote_dtype(
+            (x, value_of(self.lora_a), value_of(self.lora_b)), dtype=self.dtype
+        )
         change = x @ a @ b
         return change if self.base_module is None else change + self.base_module(x, **kwargs)
 

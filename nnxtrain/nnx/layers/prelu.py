@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from nnxtrain.nnx.layers.arguments import value_of
 from nnxtrain.nnx.layers.dtypes import promote_dtype
 from nnxtrain.nnx.layers.linear import NO_METADATA
 from nnxtrain.nnx.module import Module
@@ -48,5 +49,5 @@ class PReLU(Module):
 
     def __call__(self, inputs: jax.Array) -> jax.Array:
         dtype = inputs.dtype if self.dtype is None else self.dtype
-        x, slope = self.promote_dtype((inputs, self.negative_slope.value), dtype=dtype)
+        x, slope = self.promote_dtype((inputs, value_of(self.negative_slope)), dtype=dtype)
         return jnp.where(x >= 0, x, slope * x)

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 import inspect
 from collections.abc import Callable
 from functools import partial
 from types import MethodType
-from typing import Any
+from typing import Any, cast
 
 from nnxtrain.nnx.module import Object
 from nnxtrain.nnx.transforms import lift
+
+
+class Transformed:
+    """Base of what the transforms return. ``bound``: the objects that stand in front of the arguments of a call."""
+
+    bound: tuple[Any, ...] = ()
 
 
 def unbind(fun: Any) -> tuple[Callable, tuple]:
     """Split a callable into a function and the objects it is bound to, which that function takes in front.
 
     A bound method or a callable object is bound to its object, a ``functools.partial`` to the objects among its arguments
-    (all else in a partial is fixed, as for JAX).
+    (all else in a partial is fixed, as for JAX), a transformed function to what its own function is bound to.
 
     Raises:
       TypeError: ``fun`` cannot be called.
@@ -27,6 +35,8 @@ def unbind(fun: Any) -> tuple[Callable, tuple]:
         if not bound and not objects:
             return fun, ()
         return _Partial(fun, inner, len(bound), args, keywords), (*bound, *objects)
+    if isinstance(fun, Transformed) and fun.bound:
+        return _Unbound(fun), fun.bound
     if isinstance(fun, MethodType) and isinstance(fun.__self__, Object):
         inner, bound = unbind(fun.__func__)
         return inner, (*bound, fun.__self__)
@@ -38,6 +48,27 @@ def unbind(fun: Any) -> tuple[Callable, tuple]:
     if not callable(fun):
         raise TypeError(f"a transform needs a function; it got a {type(fun).__name__}: {fun!r}")
     return fun, ()
+
+
+class _Unbound:
+    """A transformed function that takes in front the objects it was bound to."""
+
+    def __init__(self, fun: Transformed):
+        self.fun = copy.copy(fun)
+        self.fun.bound = ()
+        self.num_bound = len(fun.bound)
+        functools.update_wrapper(cast(Any, self), cast(Any, fun), updated=())
+        front = [
+            inspect.Parameter(f"_object{i}", inspect.Parameter.POSITIONAL_ONLY)
+            for i in range(self.num_bound)
+        ]
+        rest = inspect.signature(cast(Any, fun)).parameters.values()
+        self.__signature__ = inspect.Signature([*front, *rest])
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        fun: Any = copy.copy(self.fun)
+        fun.bound = args[: self.num_bound]
+        return fun(*args[self.num_bound :], **kwargs)
 
 
 class _Partial:

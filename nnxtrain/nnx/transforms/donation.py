@@ -12,15 +12,18 @@ from nnxtrain.nnx.graphdef import GraphDef
 
 def share_arrays(values: list[Any], others: list[Any]) -> bool:
     """Whether one array stands twice among the values of objects and the other arguments."""
-    return len({*map(id, values), *map(id, others)}) < len(values) + len(others)
+    arrays = [*jax.tree.leaves(values), *others]
+    return len(set(map(id, arrays))) < len(arrays)
 
 
 def unshared(donated: list[Any], seen: set[int]) -> list[Any]:
     """Copies of the arrays that stand twice (``seen``: the ids of the other arguments), so that these are not deleted."""
     result = []
     for value in donated:
-        result.append(jax.tree.map(jnp.copy, value) if id(value) in seen else value)
-        seen.add(id(value))
+        arrays, treedef = jax.tree.flatten(value)
+        held = [jnp.copy(array) if id(array) in seen else array for array in arrays]
+        seen.update(map(id, arrays))
+        result.append(treedef.unflatten(held))  # type: ignore[attr-defined]
     return result
 
 

@@ -15,7 +15,7 @@ from nnxtrain.nnx.graph import Structure
 from nnxtrain.nnx.inspection.recompile import History, watchers
 from nnxtrain.nnx.module import Object
 from nnxtrain.nnx.transforms import lift
-from nnxtrain.nnx.transforms.callables import unbind
+from nnxtrain.nnx.transforms.callables import Transformed, unbind
 from nnxtrain.nnx.transforms.jit_shardings import JitShardings, ProgramShardings
 from nnxtrain.nnx.transforms.lifted import Updates, positional
 from nnxtrain.nnx.transforms.program import Effects, Program
@@ -79,7 +79,7 @@ def jit(
     return JitFunction(fun, **options)
 
 
-class JitFunction:
+class JitFunction(Transformed):
     """A compiled function of objects. One program is kept for each GraphDef of its objects (at most 64)."""
 
     max_programs = 64

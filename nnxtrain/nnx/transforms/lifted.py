@@ -12,7 +12,7 @@ from nnxtrain.nnx.errors import StructureError
 from nnxtrain.nnx.graph import Structure
 from nnxtrain.nnx.graphdef import GraphDef
 from nnxtrain.nnx.transforms import lift
-from nnxtrain.nnx.transforms.callables import unbind
+from nnxtrain.nnx.transforms.callables import Transformed, unbind
 
 
 class Updates(NamedTuple):
@@ -53,7 +53,7 @@ class Call(NamedTuple):
         return self.structure.graphdef
 
 
-class Lifted:
+class Lifted(Transformed):
     """A function of objects, to be run as a pure function of arrays; the base of the transformed functions."""
 
     def __init__(

@@ -107,8 +107,16 @@ class Program:
             options |= self.shardings.jax_options(args, self.donated, self.kept)
         shift = 0 if self.is_rootless else 2  # arguments before the user's
         plain_donations = tuple(i + shift for i in jitted.donate_argnums)
+        run = self.run_rootless if self.is_rootless else self.run
+
+        def named(*args: Any, **kwargs: Any) -> Any:
+            return run(*args, **kwargs)
+
+        # The name under which profiles and dumps show the program.
+        named.__name__ = getattr(jitted.fun, "__name__", "run")
+        named.__qualname__ = getattr(jitted.fun, "__qualname__", named.__name__)
         self.compiled = jax.jit(
-            self.run_rootless if self.is_rootless else self.run,
+            named,
             static_argnums=tuple(i + shift for i in jitted.static_argnums) or None,
             static_argnames=jitted.static_argnames or None,
             donate_argnums=((0,) if self.donated else ()) + plain_donations or None,
@@ -145,7 +153,7 @@ class Program:
         if unshare:
             others = jax.tree.leaves((args, kwargs))
             if share_arrays(values, others):
-                donated = unshared(donated, {*map(id, kept), *map(id, others)})
+                donated = unshared(donated, {*map(id, jax.tree.leaves(kept)), *map(id, others)})
         return donated, kept
 
     def __call__(

@@ -133,3 +133,10 @@ def test_low_rank_changes_train_alone():
     assert (model.kernel.value == kernel).all()
     with pytest.raises(ValueError, match="base_module must be callable; a List is not"):
         nnx.LoRA(3, 1, 2, base_module=nnx.List(), rngs=nnx.Rngs(0))
+
+
+def test_an_array_in_the_place_of_a_parameter():
+    layer = nnx.Linear(4, 2, rngs=nnx.Rngs(0))
+    layer.kernel = jnp.ones((4, 2))
+    layer.bias = jnp.ones(2)
+    np.testing.assert_array_equal(layer(jnp.ones((1, 4))), [[5.0, 5.0]])
