@@ -31,17 +31,11 @@ from jax.nn import (
     tanh,
 )
 
-from nnxtrain.nnx import initializers, metrics, struct
-from nnxtrain.nnx.annotate import data, is_data, static
-from nnxtrain.nnx.cached import cached_partial
-from nnxtrain.nnx.capturing import capture
-from nnxtrain.nnx.containers import Dict, List, Sequential
-from nnxtrain.nnx.dataclass_object import dataclass
-from nnxtrain.nnx.ema import EMA
 from nnxtrain.nnx.errors import FrozenError, StructureError, TraceError
-from nnxtrain.nnx.filters import All, Everything, Not, Nothing, OfType, PathContains, WithTag
-from nnxtrain.nnx.filters import AnyOf as Any
-from nnxtrain.nnx.functional import (
+from nnxtrain.nnx.graph.cached import cached_partial
+from nnxtrain.nnx.graph.filters import All, Everything, Not, Nothing, OfType, PathContains, WithTag
+from nnxtrain.nnx.graph.filters import AnyOf as Any
+from nnxtrain.nnx.graph.functional import (
     as_abstract,
     clone,
     flatten,
@@ -54,9 +48,23 @@ from nnxtrain.nnx.functional import (
     update,
     variables,
 )
-from nnxtrain.nnx.graph import iter_graph
-from nnxtrain.nnx.graphdef import GraphDef
-from nnxtrain.nnx.guard import frozen
+from nnxtrain.nnx.graph.graphdef import GraphDef
+from nnxtrain.nnx.graph.leaves import register_data_type
+from nnxtrain.nnx.graph.state import (
+    State,
+    filter_state,
+    from_flat_state,
+    map_state,
+    merge_state,
+    replace_by_pure_dict,
+    restore_int_paths,
+    split_state,
+    to_flat_state,
+    to_pure_dict,
+)
+from nnxtrain.nnx.graph.structure import iter_graph
+from nnxtrain.nnx.graph.traverse import find_duplicates, iter_children, iter_modules, recursive_map
+from nnxtrain.nnx.graph.views import view, with_attributes
 from nnxtrain.nnx.inspection.display import display
 from nnxtrain.nnx.inspection.graphdef_diff import graphdef_diff
 from nnxtrain.nnx.inspection.recompile import explain_recompile
@@ -86,41 +94,31 @@ from nnxtrain.nnx.layers.spectral_norm import SpectralNorm
 from nnxtrain.nnx.layers.stacked import Stacked
 from nnxtrain.nnx.layers.stochastic import Dropout
 from nnxtrain.nnx.layers.weight_norm import WeightNorm
-from nnxtrain.nnx.leaves import register_data_type
-from nnxtrain.nnx.metadata import VariableMetadata, with_metadata
-from nnxtrain.nnx.metrics import Average, Metric, MultiMetric
-from nnxtrain.nnx.module import Module, Object, Pytree
-from nnxtrain.nnx.names import (
-    register_variable_name,
-    variable_name_from_type,
-    variable_type_from_name,
+from nnxtrain.nnx.module import struct
+from nnxtrain.nnx.module.annotate import data, is_data, static
+from nnxtrain.nnx.module.capturing import capture
+from nnxtrain.nnx.module.containers import Dict, List, Sequential
+from nnxtrain.nnx.module.dataclass_object import dataclass
+from nnxtrain.nnx.module.guard import frozen
+from nnxtrain.nnx.module.module import Module, Object, Pytree
+from nnxtrain.nnx.random import initializers
+from nnxtrain.nnx.random.rng_transforms import (
+    fork_rngs,
+    reseed,
+    restore_rngs,
+    split_rngs,
+    with_rngs,
 )
-from nnxtrain.nnx.optimizer import ModelAndOptimizer, Optimizer
-from nnxtrain.nnx.partitioning import (
-    get_abstract_model,
-    get_named_sharding,
-    get_partition_spec,
-    with_partitioning,
-)
-from nnxtrain.nnx.rng_transforms import fork_rngs, reseed, restore_rngs, split_rngs, with_rngs
-from nnxtrain.nnx.rngs import Rngs, RngStream
+from nnxtrain.nnx.random.rngs import Rngs, RngStream
 from nnxtrain.nnx.saving.checkpoint import load, load_report, save
 from nnxtrain.nnx.saving.report import LoadError, LoadReport, LoadWarning
 from nnxtrain.nnx.saving.safetensors import load_safetensors, save_safetensors
-from nnxtrain.nnx.serialization import from_bytes, to_bytes
-from nnxtrain.nnx.state import (
-    State,
-    filter_state,
-    from_flat_state,
-    map_state,
-    merge_state,
-    replace_by_pure_dict,
-    restore_int_paths,
-    split_state,
-    to_flat_state,
-    to_pure_dict,
-)
-from nnxtrain.nnx.train_state import TrainState
+from nnxtrain.nnx.saving.serialization import from_bytes, to_bytes
+from nnxtrain.nnx.training import metrics
+from nnxtrain.nnx.training.ema import EMA
+from nnxtrain.nnx.training.metrics import Average, Metric, MultiMetric
+from nnxtrain.nnx.training.optimizer import ModelAndOptimizer, Optimizer
+from nnxtrain.nnx.training.train_state import TrainState
 from nnxtrain.nnx.transforms.abstract import eval_shape
 from nnxtrain.nnx.transforms.autodiff import DiffState, grad, value_and_grad
 from nnxtrain.nnx.transforms.axes import Carry, StateAxes, StateSharding
@@ -135,8 +133,19 @@ from nnxtrain.nnx.transforms.remat import remat
 from nnxtrain.nnx.transforms.scan import scan
 from nnxtrain.nnx.transforms.shard_map import shard_map
 from nnxtrain.nnx.transforms.vmap import vmap
-from nnxtrain.nnx.traverse import find_duplicates, iter_children, iter_modules, recursive_map
-from nnxtrain.nnx.variables import (
+from nnxtrain.nnx.variable.metadata import VariableMetadata, with_metadata
+from nnxtrain.nnx.variable.names import (
+    register_variable_name,
+    variable_name_from_type,
+    variable_type_from_name,
+)
+from nnxtrain.nnx.variable.partitioning import (
+    get_abstract_model,
+    get_named_sharding,
+    get_partition_spec,
+    with_partitioning,
+)
+from nnxtrain.nnx.variable.variable import (
     BatchStat,
     Cache,
     Intermediate,
@@ -150,7 +159,6 @@ from nnxtrain.nnx.variables import (
     RngState,
     Variable,
 )
-from nnxtrain.nnx.views import view, with_attributes
 
 __all__ = [
     "EMA",

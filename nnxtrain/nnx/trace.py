@@ -20,7 +20,7 @@ from jax.extend.core import get_opaque_trace_state
 from nnxtrain.nnx.errors import TraceError
 
 if TYPE_CHECKING:
-    from nnxtrain.nnx.variables import Variable
+    from nnxtrain.nnx.variable.variable import Variable
 
 EAGER = get_opaque_trace_state(convention="flax")
 
@@ -110,8 +110,8 @@ def _write_message(name: str, by_jax: bool = False) -> str:
 
 def name_of(variable: Variable, fun: Callable | None) -> str:
     """The name under which ``fun`` sees the Variable ("model.norm.mean"), else its type and last known path."""
-    from nnxtrain.nnx.graph import iter_graph
-    from nnxtrain.nnx.module import Object
+    from nnxtrain.nnx.graph.structure import iter_graph
+    from nnxtrain.nnx.module.module import Object
 
     if fun is not None:
         try:

@@ -21,7 +21,7 @@ from models import blocks, regression_step
 from turns import have, markdown, median, spread, take_turns
 
 from nnxtrain import nnx
-from nnxtrain.nnx.graph import walk
+from nnxtrain.nnx.graph.structure import walk
 
 FEATURES = 8
 

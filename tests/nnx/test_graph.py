@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import pytest
 
 from nnxtrain import nnx
-from nnxtrain.nnx.graph import Check, structure_of
+from nnxtrain.nnx.graph.structure import Check, structure_of
 
 
 class Node(nnx.Module):

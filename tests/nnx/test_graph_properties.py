@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from nnxtrain import nnx
-from nnxtrain.nnx.graph import structure_of, walk
+from nnxtrain.nnx.graph.structure import structure_of, walk
 from nnxtrain.nnx.transforms.lift import structure_of_roots
 
 

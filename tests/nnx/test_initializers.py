@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from nnxtrain.nnx import initializers, random_blocks
-from nnxtrain.nnx.static import Static
+from nnxtrain.nnx.graph.static import Static
+from nnxtrain.nnx.random import blocks, initializers
 
 KEY = jax.random.key(7)
 AXES = {"in_axis": (0, 1), "out_axis": -1, "batch_axis": (2,)}
@@ -60,10 +60,10 @@ def test_the_numbers_are_those_of_jax(name: str, kwargs: dict) -> None:
 
 SIZES = [
     ("float32", 1),
-    ("float32", random_blocks.BLOCK - 1),
-    ("float32", 2 * random_blocks.ROW + 77),
-    ("bfloat16", random_blocks.ROW + 1),
-    ("float16", random_blocks.ROW),
+    ("float32", blocks.BLOCK - 1),
+    ("float32", 2 * blocks.ROW + 77),
+    ("bfloat16", blocks.ROW + 1),
+    ("float16", blocks.ROW),
 ]
 
 
@@ -98,16 +98,14 @@ def test_elements_beyond_2_to_the_32_have_bits_of_their_own() -> None:
 
     def first(high: int, low: int) -> np.ndarray:
         place = np.array([*data, high, low], np.uint32)
-        return np.asarray(random_blocks._row(np.dtype("float32"), place, 1, 0, 0.0, 1.0))
+        return np.asarray(blocks._row(np.dtype("float32"), place, 1, 0, 0.0, 1.0))
 
     k = data.astype(np.uint32)
-    expected = jax.extend.random.threefry2x32_p.bind(
-        *k, np.uint32([1]), np.uint32([random_blocks.ROW])
-    )
+    expected = jax.extend.random.threefry2x32_p.bind(*k, np.uint32([1]), np.uint32([blocks.ROW]))
     bits = np.asarray(expected[0] ^ expected[1])
     mantissa = ((bits >> 9) | np.float32(1).view(np.uint32)).view(np.float32) - 1
-    assert first(1, random_blocks.ROW)[0] == mantissa[0]
-    assert first(0, random_blocks.ROW)[0] != first(1, random_blocks.ROW)[0]
+    assert first(1, blocks.ROW)[0] == mantissa[0]
+    assert first(0, blocks.ROW)[0] != first(1, blocks.ROW)[0]
 
 
 @pytest.mark.parametrize(
@@ -218,8 +216,8 @@ def test_numbers_of_other_types_are_other_initializers() -> None:
 def test_shapes_share_one_program() -> None:
     init = initializers.truncated_normal(0.5)
     init(KEY, (3,), jnp.float32)
-    size = random_blocks._row._cache_size()
-    for shape in ((4,), (5, 6), (random_blocks.ROW + 3,)):
+    size = blocks._row._cache_size()
+    for shape in ((4,), (5, 6), (blocks.ROW + 3,)):
         init(jax.random.key(1), shape, jnp.float32)
         initializers.he_normal()(KEY, (*shape, 2), jnp.float32)
-    assert random_blocks._row._cache_size() == size
+    assert blocks._row._cache_size() == size

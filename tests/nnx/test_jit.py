@@ -239,7 +239,7 @@ def test_work_of_a_call_is_counted_not_timed():
             x = block(x)
         return x
 
-    from nnxtrain.nnx.graph import Check
+    from nnxtrain.nnx.graph.structure import Check
 
     Check.enabled = False
     try:

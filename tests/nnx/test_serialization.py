@@ -11,7 +11,7 @@ import optax
 import pytest
 
 from nnxtrain import nnx
-from nnxtrain.nnx import serialization
+from nnxtrain.nnx.saving import serialization
 
 
 class Tied(nnx.Module):

@@ -13,7 +13,7 @@ import optax
 import pytest
 
 from nnxtrain import nnx
-from nnxtrain.nnx.graph import Check
+from nnxtrain.nnx.graph.structure import Check
 
 
 class Net(nnx.Module):

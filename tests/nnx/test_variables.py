@@ -269,7 +269,7 @@ def test_a_variable_takes_over_another():
 
 
 def test_annotated_initialisers_can_be_pickled_and_compared():
-    from nnxtrain.nnx.static import Static
+    from nnxtrain.nnx.graph.static import Static
 
     make = lambda: nnx.with_metadata(jnp.zeros, out_sharding=("x",))  # noqa: E731
     again = pickle.loads(pickle.dumps(make()))

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from nnxtrain.nnx.containers import Dict, List
-from nnxtrain.nnx.graphdef import ArrayDef, GraphDef, ObjectDef, PytreeDef, VariableDef
+from nnxtrain.nnx.graph.graphdef import ArrayDef, GraphDef, ObjectDef, PytreeDef, VariableDef
 from nnxtrain.nnx.inspection.sizes import Sizes, add_sizes, kind_of, size_of
 from nnxtrain.nnx.inspection.static_text import static_text
 from nnxtrain.nnx.inspection.tree_text import tree_text
+from nnxtrain.nnx.module.containers import Dict, List
 
 
 class Contents:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from functools import partial
 from typing import Any, NamedTuple
 
-from nnxtrain.nnx.graphdef import GraphDef, ObjectDef, Path, PytreeDef, VariableDef
+from nnxtrain.nnx.graph.graphdef import GraphDef, ObjectDef, Path, PytreeDef, VariableDef
+from nnxtrain.nnx.graph.static import Static, static_equal
 from nnxtrain.nnx.inspection.outline import definition_name
 from nnxtrain.nnx.inspection.static_text import static_text
-from nnxtrain.nnx.static import Static, static_equal
 
 
 class Difference(NamedTuple):

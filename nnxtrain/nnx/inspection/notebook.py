@@ -10,12 +10,12 @@ from typing import Any
 import treescope
 from treescope import formatting_util, rendering_parts
 
-from nnxtrain.nnx.graphdef import GraphDef
+from nnxtrain.nnx.graph.graphdef import GraphDef
+from nnxtrain.nnx.graph.state import State
 from nnxtrain.nnx.inspection.outline import Entry, outline
 from nnxtrain.nnx.inspection.sizes import format_sizes
-from nnxtrain.nnx.module import Object
-from nnxtrain.nnx.state import State
-from nnxtrain.nnx.variables import Variable
+from nnxtrain.nnx.module.module import Object
+from nnxtrain.nnx.variable.variable import Variable
 
 Part = Any  # treescope.rendering_parts.RenderableTreePart
 Path = tuple[Any, ...]

@@ -10,13 +10,13 @@ from typing import Any
 import jax
 import numpy as np
 
-from nnxtrain.nnx.graph import _open, holds_data
-from nnxtrain.nnx.graphdef import ArrayDef, GraphDef, ObjectDef, PytreeDef, VariableDef
+from nnxtrain.nnx.graph.graphdef import ArrayDef, GraphDef, ObjectDef, PytreeDef, VariableDef
+from nnxtrain.nnx.graph.structure import _open, holds_data
 from nnxtrain.nnx.inspection.sizes import Sizes, add_sizes, kind_of, size_of
 from nnxtrain.nnx.inspection.static_text import static_text
 from nnxtrain.nnx.inspection.summaries import is_abstract, placement_text, summaries, type_text
-from nnxtrain.nnx.module import Object
-from nnxtrain.nnx.variables import Variable
+from nnxtrain.nnx.module.module import Object
+from nnxtrain.nnx.variable.variable import Variable
 
 Path = tuple[Any, ...]
 

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, overload
 
 import jax
 
-from nnxtrain.nnx.graphdef import Path
+from nnxtrain.nnx.graph.graphdef import Path
 from nnxtrain.nnx.inspection.graphdef_diff import Difference
 from nnxtrain.nnx.inspection.signature import (
     Inputs,

@@ -16,14 +16,14 @@ from typing import Any, NamedTuple
 import jax
 
 from nnxtrain.nnx import trace
-from nnxtrain.nnx.containers import Dict, List
-from nnxtrain.nnx.graph import walk
-from nnxtrain.nnx.graphdef import GraphDef, ObjectDef
-from nnxtrain.nnx.module import Module, new_object
-from nnxtrain.nnx.pytree import register_object
-from nnxtrain.nnx.static import Static
+from nnxtrain.nnx.graph.graphdef import GraphDef, ObjectDef
+from nnxtrain.nnx.graph.pytree import register_object
+from nnxtrain.nnx.graph.static import Static
+from nnxtrain.nnx.graph.structure import walk
+from nnxtrain.nnx.module.containers import Dict, List
+from nnxtrain.nnx.module.module import Module, new_object
 from nnxtrain.nnx.transforms import lift
-from nnxtrain.nnx.variables import Variable
+from nnxtrain.nnx.variable.variable import Variable
 
 
 class Work(NamedTuple):

@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 
 import jax
 
-from nnxtrain.nnx.graphdef import GraphDef, Path
+from nnxtrain.nnx.graph.graphdef import GraphDef, Path
+from nnxtrain.nnx.graph.static import Static
 from nnxtrain.nnx.inspection.graphdef_diff import ABSENT, Difference, graphdef_diff, identity_advice
 from nnxtrain.nnx.inspection.static_text import static_text
 from nnxtrain.nnx.inspection.summaries import type_text
-from nnxtrain.nnx.static import Static
 from nnxtrain.nnx.transforms.lift import Slot
 
 _SETTINGS = (

@@ -8,7 +8,7 @@ from typing import Any
 
 import jax
 
-from nnxtrain.nnx.variables import RngState, Variable
+from nnxtrain.nnx.variable.variable import RngState, Variable
 
 
 @dataclass(frozen=True)

@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from nnxtrain.nnx.graph import walk
-from nnxtrain.nnx.graphdef import GraphDef, Path
+from nnxtrain.nnx.graph.graphdef import GraphDef, Path
+from nnxtrain.nnx.graph.structure import walk
 from nnxtrain.nnx.inspection.contents import Contents
 from nnxtrain.nnx.inspection.flops import forward_flops, vjp_flops
 from nnxtrain.nnx.inspection.recording import Call, Recorder, Work, work_of
 from nnxtrain.nnx.inspection.table import render
 from nnxtrain.nnx.inspection.tree_text import arguments_text, tree_text
-from nnxtrain.nnx.module import Object
-from nnxtrain.nnx.rngs import Rngs, RngStream
+from nnxtrain.nnx.module.module import Object
+from nnxtrain.nnx.random.rngs import Rngs, RngStream
 
 
 @dataclass

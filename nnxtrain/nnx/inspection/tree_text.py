@@ -7,8 +7,8 @@ from typing import Any
 from nnxtrain.nnx.inspection.outline import items_of
 from nnxtrain.nnx.inspection.static_text import static_text
 from nnxtrain.nnx.inspection.summaries import type_text
-from nnxtrain.nnx.module import Object
-from nnxtrain.nnx.variables import Variable
+from nnxtrain.nnx.module.module import Object
+from nnxtrain.nnx.variable.variable import Variable
 
 
 def tree_text(value: Any) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from nnxtrain.nnx.rngs import Rngs
-from nnxtrain.nnx.variables import Param, Variable
+from nnxtrain.nnx.random.rngs import Rngs
+from nnxtrain.nnx.variable.variable import Param, Variable
 
 
 def make_param(

@@ -16,9 +16,9 @@ from nnxtrain.nnx.layers.dtypes import promote_dtype
 from nnxtrain.nnx.layers.layer_norm import LayerNorm
 from nnxtrain.nnx.layers.linear import NO_METADATA, default_bias_init, default_kernel_init
 from nnxtrain.nnx.layers.linear_general import LinearGeneral
-from nnxtrain.nnx.module import Module
-from nnxtrain.nnx.rngs import Rngs, RngStream
-from nnxtrain.nnx.variables import Cache
+from nnxtrain.nnx.module.module import Module
+from nnxtrain.nnx.random.rngs import Rngs, RngStream
+from nnxtrain.nnx.variable.variable import Cache
 
 Initializer = Callable[..., Any]
 

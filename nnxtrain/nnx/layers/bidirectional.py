@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 
 from nnxtrain.nnx.layers.rnn import RNN, carry_stream
-from nnxtrain.nnx.module import Module
-from nnxtrain.nnx.rngs import Rngs, RngStream
+from nnxtrain.nnx.module.module import Module
+from nnxtrain.nnx.random.rngs import Rngs, RngStream
 
 
 def concatenate(a: jax.Array, b: jax.Array) -> jax.Array:

@@ -8,10 +8,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from nnxtrain.nnx import initializers
 from nnxtrain.nnx.layers.linear import Linear
-from nnxtrain.nnx.module import Module
-from nnxtrain.nnx.rngs import Rngs, RngStream
+from nnxtrain.nnx.module.module import Module
+from nnxtrain.nnx.random import initializers
+from nnxtrain.nnx.random.rngs import Rngs, RngStream
 
 Carry = Any
 Initializer = Callable[..., Any]

@@ -22,8 +22,8 @@ from nnxtrain.nnx.layers.window import (
     one_batch_axis,
     per_axis,
 )
-from nnxtrain.nnx.module import Module
-from nnxtrain.nnx.rngs import Rngs
+from nnxtrain.nnx.module.module import Module
+from nnxtrain.nnx.random.rngs import Rngs
 
 
 class Conv(Module):

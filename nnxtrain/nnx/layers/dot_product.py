@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 
 from nnxtrain.nnx.layers.dtypes import promote_dtype
-from nnxtrain.nnx.module import Module
-from nnxtrain.nnx.variables import Intermediate
+from nnxtrain.nnx.module.module import Module
+from nnxtrain.nnx.variable.variable import Intermediate
 
 
 def dot_product_attention(

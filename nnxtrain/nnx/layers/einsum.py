@@ -12,8 +12,8 @@ import jax.numpy as jnp
 from nnxtrain.nnx.layers.arguments import given, make_param, value_of
 from nnxtrain.nnx.layers.dtypes import promote_dtype
 from nnxtrain.nnx.layers.linear import NO_METADATA, default_bias_init, default_kernel_init
-from nnxtrain.nnx.module import Module
-from nnxtrain.nnx.rngs import Rngs
+from nnxtrain.nnx.module.module import Module
+from nnxtrain.nnx.random.rngs import Rngs
 
 
 class Einsum(Module):

@@ -9,12 +9,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from nnxtrain.nnx import initializers
 from nnxtrain.nnx.layers.arguments import given, make_param, value_of
 from nnxtrain.nnx.layers.dtypes import promote_dtype
 from nnxtrain.nnx.layers.linear import NO_METADATA
-from nnxtrain.nnx.module import Module
-from nnxtrain.nnx.rngs import Rngs
+from nnxtrain.nnx.module.module import Module
+from nnxtrain.nnx.random import initializers
+from nnxtrain.nnx.random.rngs import Rngs
 
 default_embed_init = initializers.variance_scaling(1.0, "fan_in", "normal", out_axis=0)
 

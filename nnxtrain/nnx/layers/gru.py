@@ -13,8 +13,8 @@ from nnxtrain.nnx.layers.arguments import value_of
 from nnxtrain.nnx.layers.cell import Initializer, VectorCell, orthogonal
 from nnxtrain.nnx.layers.dtypes import promote_dtype
 from nnxtrain.nnx.layers.linear import NO_METADATA, default_bias_init, default_kernel_init
-from nnxtrain.nnx.rngs import Rngs
-from nnxtrain.nnx.variables import Param
+from nnxtrain.nnx.random.rngs import Rngs
+from nnxtrain.nnx.variable.variable import Param
 
 
 class GRUCell(VectorCell):

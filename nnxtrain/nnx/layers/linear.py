@@ -10,11 +10,11 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from nnxtrain.nnx import initializers
 from nnxtrain.nnx.layers.arguments import given, make_param, value_of
 from nnxtrain.nnx.layers.dtypes import promote_dtype
-from nnxtrain.nnx.module import Module
-from nnxtrain.nnx.rngs import Rngs
+from nnxtrain.nnx.module.module import Module
+from nnxtrain.nnx.random import initializers
+from nnxtrain.nnx.random.rngs import Rngs
 
 default_kernel_init = initializers.lecun_normal()
 default_bias_init = initializers.zeros

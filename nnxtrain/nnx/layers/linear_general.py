@@ -15,9 +15,9 @@ from jax import lax
 from nnxtrain.nnx.layers.arguments import given, make_param, one_or_more, value_of
 from nnxtrain.nnx.layers.dtypes import promote_dtype
 from nnxtrain.nnx.layers.linear import NO_METADATA, default_bias_init, default_kernel_init
-from nnxtrain.nnx.metadata import VariableMetadata
-from nnxtrain.nnx.module import Module
-from nnxtrain.nnx.rngs import Rngs
+from nnxtrain.nnx.module.module import Module
+from nnxtrain.nnx.random.rngs import Rngs
+from nnxtrain.nnx.variable.metadata import VariableMetadata
 
 NO_AXES: Mapping[int, int] = MappingProxyType({})
 

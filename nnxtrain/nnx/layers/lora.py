@@ -8,13 +8,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from nnxtrain.nnx import initializers
 from nnxtrain.nnx.layers.arguments import value_of
 from nnxtrain.nnx.layers.dtypes import promote_dtype
 from nnxtrain.nnx.layers.linear import NO_METADATA, Linear
-from nnxtrain.nnx.module import Module
-from nnxtrain.nnx.rngs import Rngs
-from nnxtrain.nnx.variables import A, Param, Variable
+from nnxtrain.nnx.module.module import Module
+from nnxtrain.nnx.random import initializers
+from nnxtrain.nnx.random.rngs import Rngs
+from nnxtrain.nnx.variable.variable import A, Param, Variable
 
 default_a_initializer = initializers.he_uniform()
 default_b_initializer = initializers.zeros

@@ -13,7 +13,7 @@ from jax.nn import sigmoid, tanh
 from nnxtrain.nnx.layers.cell import Initializer, VectorCell, orthogonal
 from nnxtrain.nnx.layers.dtypes import promote_dtype
 from nnxtrain.nnx.layers.linear import NO_METADATA, default_bias_init, default_kernel_init
-from nnxtrain.nnx.rngs import Rngs
+from nnxtrain.nnx.random.rngs import Rngs
 
 LSTMCarry = tuple[jax.Array, jax.Array]  # c and h
 

@@ -11,8 +11,8 @@ import jax.numpy as jnp
 from nnxtrain.nnx.layers.arguments import value_of
 from nnxtrain.nnx.layers.dtypes import promote_dtype
 from nnxtrain.nnx.layers.linear import NO_METADATA
-from nnxtrain.nnx.module import Module
-from nnxtrain.nnx.variables import Param
+from nnxtrain.nnx.module.module import Module
+from nnxtrain.nnx.variable.variable import Param
 
 
 class PReLU(Module):

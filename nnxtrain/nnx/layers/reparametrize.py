@@ -10,10 +10,10 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from nnxtrain.nnx.filters import Predicate
-from nnxtrain.nnx.graph import iter_graph
-from nnxtrain.nnx.module import Module
-from nnxtrain.nnx.variables import Param, put_raw
+from nnxtrain.nnx.graph.filters import Predicate
+from nnxtrain.nnx.graph.structure import iter_graph
+from nnxtrain.nnx.module.module import Module
+from nnxtrain.nnx.variable.variable import Param, put_raw
 
 
 def params_of(layer: Module, chosen: Predicate) -> list[tuple[tuple[str, ...], Param]]:

@@ -10,14 +10,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from nnxtrain.nnx.filters import to_predicate
-from nnxtrain.nnx.graph import iter_graph
+from nnxtrain.nnx.graph.filters import to_predicate
+from nnxtrain.nnx.graph.structure import iter_graph
 from nnxtrain.nnx.layers.cell import Carry, RNNCellBase
-from nnxtrain.nnx.module import Module
-from nnxtrain.nnx.rngs import Rngs, RngStream
+from nnxtrain.nnx.module.module import Module
+from nnxtrain.nnx.random.rngs import Rngs, RngStream
 from nnxtrain.nnx.transforms import axes
 from nnxtrain.nnx.transforms.scan import scan
-from nnxtrain.nnx.variables import Intermediate
+from nnxtrain.nnx.variable.variable import Intermediate
 
 SOWN_IS_STACKED = axes.StateAxes({Intermediate: 0, ...: axes.Carry})
 

@@ -12,7 +12,7 @@ from jax.nn import tanh
 from nnxtrain.nnx.layers.cell import Initializer, VectorCell, orthogonal
 from nnxtrain.nnx.layers.dtypes import promote_dtype
 from nnxtrain.nnx.layers.linear import NO_METADATA, default_bias_init, default_kernel_init
-from nnxtrain.nnx.rngs import Rngs
+from nnxtrain.nnx.random.rngs import Rngs
 
 
 class SimpleCell(VectorCell):

@@ -8,12 +8,12 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from nnxtrain.nnx import initializers
 from nnxtrain.nnx.layers.dtypes import canonicalize_dtype
 from nnxtrain.nnx.layers.reparametrize import find, l2_normalize, params_of, place, substituted
-from nnxtrain.nnx.module import Module
-from nnxtrain.nnx.rngs import Rngs
-from nnxtrain.nnx.variables import BatchStat, Param
+from nnxtrain.nnx.module.module import Module
+from nnxtrain.nnx.random import initializers
+from nnxtrain.nnx.random.rngs import Rngs
+from nnxtrain.nnx.variable.variable import BatchStat, Param
 
 default_u_init = initializers.normal()
 

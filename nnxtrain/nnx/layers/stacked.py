@@ -7,10 +7,10 @@ from typing import Any
 
 import jax
 
-from nnxtrain.nnx.functional import merge, split
-from nnxtrain.nnx.module import Module
-from nnxtrain.nnx.rng_transforms import split_rngs
-from nnxtrain.nnx.rngs import Rngs
+from nnxtrain.nnx.graph.functional import merge, split
+from nnxtrain.nnx.module.module import Module
+from nnxtrain.nnx.random.rng_transforms import split_rngs
+from nnxtrain.nnx.random.rngs import Rngs
 from nnxtrain.nnx.transforms.axes import Carry
 from nnxtrain.nnx.transforms.remat import remat as remat_transform
 from nnxtrain.nnx.transforms.scan import scan

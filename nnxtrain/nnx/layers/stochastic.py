@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
-from nnxtrain.nnx.module import Module
-from nnxtrain.nnx.rngs import Rngs, RngStream
+from nnxtrain.nnx.module.module import Module
+from nnxtrain.nnx.random.rngs import Rngs, RngStream
 
 
 class Dropout(Module):

@@ -7,15 +7,15 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from nnxtrain.nnx import initializers
-from nnxtrain.nnx.filters import PathContains, to_predicate
+from nnxtrain.nnx.graph.filters import PathContains, to_predicate
 from nnxtrain.nnx.layers.arguments import as_tuples
 from nnxtrain.nnx.layers.dtypes import promote_dtype
 from nnxtrain.nnx.layers.moments import Axes, checked_axes
 from nnxtrain.nnx.layers.reparametrize import find, l2_normalize, params_of, place, substituted
-from nnxtrain.nnx.module import Module
-from nnxtrain.nnx.rngs import Rngs
-from nnxtrain.nnx.variables import Param
+from nnxtrain.nnx.module.module import Module
+from nnxtrain.nnx.random import initializers
+from nnxtrain.nnx.random.rngs import Rngs
+from nnxtrain.nnx.variable.variable import Param
 
 KERNELS = PathContains("kernel")
 

@@ -18,7 +18,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from nnxtrain.nnx.module import Object
+from nnxtrain.nnx.module.module import Object
 from nnxtrain.nnx.saving.leaves import Leaves, Path
 from nnxtrain.nnx.saving.report import LoadError, LoadReport, LoadWarning, match
 from nnxtrain.nnx.saving.values import (
@@ -32,7 +32,7 @@ from nnxtrain.nnx.saving.values import (
     to_host,
     zeros_like,
 )
-from nnxtrain.nnx.variables import Variable
+from nnxtrain.nnx.variable.variable import Variable
 from nnxtrain.storage import orbax_arrays
 from nnxtrain.storage.atomic_write import sync_directory
 from nnxtrain.storage.manifest import MANIFEST, IncompleteError, read_manifest, write_manifest
@@ -266,8 +266,8 @@ def _specs(entries: Mapping[str, Any]) -> dict[Path, Spec]:
 
 def _instance(target: Any) -> tuple[Any, bool]:
     """The object to load into, and whether a function made it."""
-    from nnxtrain.nnx.partitioning import with_annotated_shardings
     from nnxtrain.nnx.transforms.abstract import eval_shape
+    from nnxtrain.nnx.variable.partitioning import with_annotated_shardings
 
     is_factory = (
         callable(target)

@@ -15,11 +15,11 @@ import jax
 
 from nnxtrain.nnx import trace
 from nnxtrain.nnx.errors import FrozenError
-from nnxtrain.nnx.graph import ArraySlot, FixedArray, Structure, _path_key, walk
-from nnxtrain.nnx.graphdef import PytreeDef
-from nnxtrain.nnx.module import Object
+from nnxtrain.nnx.graph.graphdef import PytreeDef
+from nnxtrain.nnx.graph.structure import ArraySlot, FixedArray, Structure, _path_key, walk
+from nnxtrain.nnx.module.module import Object
 from nnxtrain.nnx.saving.values import Spec, spec_of
-from nnxtrain.nnx.variables import Variable
+from nnxtrain.nnx.variable.variable import Variable
 
 Path = tuple[str, ...]
 

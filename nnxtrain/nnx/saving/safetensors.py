@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nnxtrain.nnx.functional import state
+from nnxtrain.nnx.graph.functional import state
 from nnxtrain.nnx.saving.leaves import Leaves, Path
 from nnxtrain.nnx.saving.report import LoadError, LoadWarning, match
 from nnxtrain.nnx.saving.values import Spec, is_key, put_back, spec_of, to_host, zeros_like

@@ -8,13 +8,13 @@ from typing import Any
 
 import jax
 
-from nnxtrain.nnx.filters import to_predicate
-from nnxtrain.nnx.graph import Structure
-from nnxtrain.nnx.state import from_flat_state
+from nnxtrain.nnx.graph.filters import to_predicate
+from nnxtrain.nnx.graph.state import from_flat_state
+from nnxtrain.nnx.graph.structure import Structure
 from nnxtrain.nnx.transforms import lift
 from nnxtrain.nnx.transforms.axes import below, root_node
 from nnxtrain.nnx.transforms.lifted import Lifted
-from nnxtrain.nnx.variables import MISSING, MissingType, Param, Variable
+from nnxtrain.nnx.variable.variable import MISSING, MissingType, Param, Variable
 
 
 class DiffState:

@@ -11,13 +11,13 @@ from typing import Any
 
 import jax
 
-from nnxtrain.nnx.filters import to_predicate
-from nnxtrain.nnx.graph import Structure
-from nnxtrain.nnx.graphdef import GraphDef
-from nnxtrain.nnx.state import State, to_flat_state
+from nnxtrain.nnx.graph.filters import to_predicate
+from nnxtrain.nnx.graph.graphdef import GraphDef
+from nnxtrain.nnx.graph.state import State, to_flat_state
+from nnxtrain.nnx.graph.structure import Structure
 from nnxtrain.nnx.transforms import lift
 from nnxtrain.nnx.transforms.lifted import dotted
-from nnxtrain.nnx.variables import Variable
+from nnxtrain.nnx.variable.variable import Variable
 
 
 class Carry:

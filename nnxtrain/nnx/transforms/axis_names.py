@@ -7,11 +7,11 @@ from typing import Any
 
 import jax
 
-from nnxtrain.nnx.annotated_sharding import ANNOTATIONS
-from nnxtrain.nnx.graph import walk
+from nnxtrain.nnx.graph.structure import walk
 from nnxtrain.nnx.transforms import lift
 from nnxtrain.nnx.transforms.axes import LeafAxes, axis_of
-from nnxtrain.nnx.variables import Variable
+from nnxtrain.nnx.variable.annotated_sharding import ANNOTATIONS
+from nnxtrain.nnx.variable.variable import Variable
 
 PARTITION_NAME = "partition_name"
 

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 
 from nnxtrain.nnx.errors import StructureError
-from nnxtrain.nnx.graph import walk
+from nnxtrain.nnx.graph.structure import walk
 from nnxtrain.nnx.inspection.graphdef_diff import graphdef_diff
 from nnxtrain.nnx.transforms import lift
 from nnxtrain.nnx.transforms.axes import is_slot

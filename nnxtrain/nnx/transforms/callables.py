@@ -10,7 +10,7 @@ from functools import partial
 from types import MethodType
 from typing import Any, cast
 
-from nnxtrain.nnx.module import Object
+from nnxtrain.nnx.module.module import Object
 from nnxtrain.nnx.transforms import lift
 
 

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from nnxtrain.nnx.errors import StructureError
-from nnxtrain.nnx.graph import walk
+from nnxtrain.nnx.graph.structure import walk
 from nnxtrain.nnx.transforms import lift
 from nnxtrain.nnx.transforms.autodiff import DiffState
 from nnxtrain.nnx.transforms.axes import is_slot
@@ -18,7 +18,7 @@ from nnxtrain.nnx.transforms.lifted import Call, Lifted, dotted, positional
 from nnxtrain.nnx.transforms.points import Points
 from nnxtrain.nnx.transforms.staged import Staged
 from nnxtrain.nnx.transforms.tree import Tree
-from nnxtrain.nnx.variables import MISSING, MissingType
+from nnxtrain.nnx.variable.variable import MISSING, MissingType
 
 
 def custom_vjp(

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from nnxtrain.nnx.graphdef import GraphDef
+from nnxtrain.nnx.graph.graphdef import GraphDef
 
 
 def share_arrays(values: list[Any], others: list[Any]) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 
 from nnxtrain.nnx.transforms.lifted import Lifted
-from nnxtrain.nnx.variables import MISSING, MissingType
+from nnxtrain.nnx.variable.variable import MISSING, MissingType
 
 
 def make_jaxpr(

@@ -11,16 +11,16 @@ from typing import Any
 
 import jax
 
-from nnxtrain.nnx.graph import Structure
+from nnxtrain.nnx.graph.structure import Structure
 from nnxtrain.nnx.inspection.recompile import History, watchers
-from nnxtrain.nnx.module import Object
+from nnxtrain.nnx.module.module import Object
 from nnxtrain.nnx.transforms import lift
 from nnxtrain.nnx.transforms.callables import Transformed, unbind
 from nnxtrain.nnx.transforms.jit_shardings import JitShardings, ProgramShardings
 from nnxtrain.nnx.transforms.lifted import Updates, positional
 from nnxtrain.nnx.transforms.program import Effects, Program
 from nnxtrain.nnx.transforms.repeat import Repeat
-from nnxtrain.nnx.variables import MISSING, MissingType, Variable
+from nnxtrain.nnx.variable.variable import MISSING, MissingType, Variable
 
 
 def jit(

@@ -6,7 +6,7 @@ from typing import Any
 
 import jax
 
-from nnxtrain.nnx.graph import Structure
+from nnxtrain.nnx.graph.structure import Structure
 from nnxtrain.nnx.transforms import lift
 from nnxtrain.nnx.transforms.axes import (
     LeafAxes,

@@ -24,12 +24,12 @@ import jax
 import numpy as np
 
 from nnxtrain.nnx import trace
-from nnxtrain.nnx.graph import Check, Structure, structure_of, verify, walk
-from nnxtrain.nnx.graphdef import ArrayDef, GraphDef, ObjectDef
-from nnxtrain.nnx.module import Object
-from nnxtrain.nnx.state import State
-from nnxtrain.nnx.static import static_equal
-from nnxtrain.nnx.variables import Variable, put_raw
+from nnxtrain.nnx.graph.graphdef import ArrayDef, GraphDef, ObjectDef
+from nnxtrain.nnx.graph.state import State
+from nnxtrain.nnx.graph.static import static_equal
+from nnxtrain.nnx.graph.structure import Check, Structure, structure_of, verify, walk
+from nnxtrain.nnx.module.module import Object
+from nnxtrain.nnx.variable.variable import Variable, put_raw
 
 
 @jax.tree_util.register_static

@@ -9,8 +9,8 @@ from types import MethodType
 from typing import Any, NamedTuple, cast
 
 from nnxtrain.nnx.errors import StructureError
-from nnxtrain.nnx.graph import Structure
-from nnxtrain.nnx.graphdef import GraphDef
+from nnxtrain.nnx.graph.graphdef import GraphDef
+from nnxtrain.nnx.graph.structure import Structure
 from nnxtrain.nnx.transforms import lift
 from nnxtrain.nnx.transforms.callables import Transformed, unbind
 

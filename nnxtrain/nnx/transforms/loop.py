@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from nnxtrain.nnx.errors import StructureError
-from nnxtrain.nnx.static import static_equal
+from nnxtrain.nnx.graph.static import static_equal
 from nnxtrain.nnx.transforms.axes import Carry, LeafAxes, is_slot, root_node
 from nnxtrain.nnx.transforms.lifted import Call, dotted
 from nnxtrain.nnx.transforms.staged import Staged

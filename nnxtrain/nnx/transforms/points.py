@@ -9,14 +9,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nnxtrain.nnx.graph import structure_of
-from nnxtrain.nnx.module import Object
-from nnxtrain.nnx.state import to_flat_state
+from nnxtrain.nnx.graph.state import to_flat_state
+from nnxtrain.nnx.graph.structure import structure_of
+from nnxtrain.nnx.module.module import Object
 from nnxtrain.nnx.transforms.autodiff import DiffState, as_state
 from nnxtrain.nnx.transforms.axes import below, is_slot, root_node
 from nnxtrain.nnx.transforms.lifted import Call, Lifted, dotted
 from nnxtrain.nnx.transforms.tree import Tree
-from nnxtrain.nnx.variables import Variable
+from nnxtrain.nnx.variable.variable import Variable
 
 
 class Points:

@@ -10,7 +10,7 @@ import jax
 from nnxtrain.nnx.transforms import lift
 from nnxtrain.nnx.transforms.lifted import Lifted
 from nnxtrain.nnx.transforms.points import Points
-from nnxtrain.nnx.variables import MISSING, MissingType
+from nnxtrain.nnx.variable.variable import MISSING, MissingType
 
 
 def vjp(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 
-from nnxtrain.nnx.graphdef import GraphDef
+from nnxtrain.nnx.graph.graphdef import GraphDef
 from nnxtrain.nnx.inspection.recompile import watchers
 from nnxtrain.nnx.transforms import lift
 from nnxtrain.nnx.transforms.donation import leaves_below, share_arrays, unshared

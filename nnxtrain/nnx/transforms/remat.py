@@ -9,7 +9,7 @@ import jax
 
 from nnxtrain.nnx.transforms.lifted import Lifted
 from nnxtrain.nnx.transforms.tree import Tree
-from nnxtrain.nnx.variables import MISSING, MissingType
+from nnxtrain.nnx.variable.variable import MISSING, MissingType
 
 
 def remat(

@@ -9,9 +9,9 @@ from __future__ import annotations
 import weakref
 from typing import Any
 
-from nnxtrain.nnx.graph import Check, Structure, verify
+from nnxtrain.nnx.graph.structure import Check, Structure, verify
 from nnxtrain.nnx.transforms.lift import Slot, leaf_types
-from nnxtrain.nnx.variables import Epoch
+from nnxtrain.nnx.variable.variable import Epoch
 
 
 class Repeat:

@@ -18,7 +18,7 @@ from nnxtrain.nnx.transforms.axes import (
 from nnxtrain.nnx.transforms.axis_names import with_axis_name
 from nnxtrain.nnx.transforms.lifted import Lifted, dotted, positional
 from nnxtrain.nnx.transforms.loop import Body
-from nnxtrain.nnx.variables import MISSING, MissingType
+from nnxtrain.nnx.variable.variable import MISSING, MissingType
 
 
 def scan(

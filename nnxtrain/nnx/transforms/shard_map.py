@@ -17,7 +17,7 @@ from nnxtrain.nnx.transforms.axes import (
     spread,
 )
 from nnxtrain.nnx.transforms.lifted import Lifted, positional
-from nnxtrain.nnx.variables import MISSING, MissingType
+from nnxtrain.nnx.variable.variable import MISSING, MissingType
 
 
 def shard_map(

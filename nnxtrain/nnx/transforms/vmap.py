@@ -16,7 +16,7 @@ from nnxtrain.nnx.transforms.axes import (
 )
 from nnxtrain.nnx.transforms.axis_names import with_axis_name
 from nnxtrain.nnx.transforms.lifted import Call, Lifted, positional
-from nnxtrain.nnx.variables import MISSING, MissingType
+from nnxtrain.nnx.variable.variable import MISSING, MissingType
 
 
 def vmap(

@@ -1,7 +1,7 @@
 """Initialisers: functions ``(key, shape, dtype) -> array`` with the names and the numbers of ``jax.nn.initializers``.
 
 They differ from JAX's in two ways. Called eagerly they compile one program for each distribution and dtype, not one
-for each shape (see :mod:`nnxtrain.nnx.random_blocks`). And they are objects that are equal where their parts are, and
+for each shape (see :mod:`nnxtrain.nnx.random.blocks`). And they are objects that are equal where their parts are, and
 can be pickled: layers keep their initialisers, and two equal layers must share their compiled functions.
 
 Inside a trace, for keys that are not threefry's, other dtypes and with ``out_sharding``, JAX's own function is called.
@@ -24,9 +24,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax.nn.initializers import Initializer
 
-from nnxtrain.nnx import random_blocks
-from nnxtrain.nnx.static import static_equal, static_hash
-from nnxtrain.nnx.variables import MISSING
+from nnxtrain.nnx.graph.static import static_equal, static_hash
+from nnxtrain.nnx.random import blocks
+from nnxtrain.nnx.variable.variable import MISSING
 
 __all__ = [
     "Initializer", "constant", "delta_orthogonal", "glorot_normal", "glorot_uniform", "he_normal", "he_uniform",
@@ -86,8 +86,8 @@ class _Constant(_Initializer):
     dtype: Any = None
 
     def _eager(self, key: Any, shape: tuple[int, ...], dtype: Any) -> jax.Array | None:
-        plain = isinstance(self.value, int | float | complex) and random_blocks.is_eager()
-        if not plain or not random_blocks.is_available(dtype):
+        plain = isinstance(self.value, int | float | complex) and blocks.is_eager()
+        if not plain or not blocks.is_available(dtype):
             return None
         return jax.device_put(np.full(shape, self.value, dtype))
 
@@ -145,7 +145,7 @@ class _VarianceScaling(_Initializer):
     dtype: Any = None
 
     def _eager(self, key: Any, shape: tuple[int, ...], dtype: Any) -> jax.Array | None:
-        if not random_blocks.fits(key, dtype) or not isinstance(self.scale, int | float):
+        if not blocks.fits(key, dtype) or not isinstance(self.scale, int | float):
             return None
         size = self._size(shape)
         if size is None:
@@ -214,9 +214,9 @@ def _sample(
     numbers = all(
         isinstance(part, int | float | np.generic | np.ndarray) for part in (scale, low, high)
     )
-    if not numbers or not random_blocks.fits(key, dtype):
+    if not numbers or not blocks.fits(key, dtype):
         return None
-    return random_blocks.sample(
+    return blocks.sample(
         sampler, key, shape, jnp.dtype(dtype), low=float(low), high=float(high), scale=scale
     )
 

@@ -14,12 +14,12 @@ import jax
 import jax.numpy as jnp
 
 from nnxtrain.nnx.errors import StructureError
-from nnxtrain.nnx.filters import split_by, to_predicate
-from nnxtrain.nnx.graph import ArraySlot, Structure, require_tree, structure_of, walk
-from nnxtrain.nnx.graphdef import GraphDef, Path, VariableDef
-from nnxtrain.nnx.module import Object
-from nnxtrain.nnx.state import State, from_flat_state, to_flat_state
-from nnxtrain.nnx.variables import Variable
+from nnxtrain.nnx.graph.filters import split_by, to_predicate
+from nnxtrain.nnx.graph.graphdef import GraphDef, Path, VariableDef
+from nnxtrain.nnx.graph.state import State, from_flat_state, to_flat_state
+from nnxtrain.nnx.graph.structure import ArraySlot, Structure, require_tree, structure_of, walk
+from nnxtrain.nnx.module.module import Object
+from nnxtrain.nnx.variable.variable import Variable
 
 
 def _structure(node: Any, graph: bool | None = None) -> Structure:
@@ -47,7 +47,7 @@ def split(node: Any, *filters: Any, graph: bool | None = None) -> tuple[Any, ...
 
     Args:
       node: an object, a Variable, or a pytree of them.
-      *filters: see :mod:`nnxtrain.nnx.filters`; a leaf goes to the first that takes it.
+      *filters: see :mod:`nnxtrain.nnx.graph.filters`; a leaf goes to the first that takes it.
       graph: False makes shared references an error.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Shardings by annotation (:mod:`nnxtrain.nnx.annotated_sharding`): to make annotated values, and to read annotations."""
+"""Shardings by annotation: to make annotated values, and to read annotations."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any
 import jax
 from jax.sharding import AbstractMesh, Mesh, NamedSharding, PartitionSpec
 
-from nnxtrain.nnx.annotated_sharding import annotated_spec, shard_value
-from nnxtrain.nnx.functional import split
-from nnxtrain.nnx.graph import walk
-from nnxtrain.nnx.metadata import VariableMetadata
-from nnxtrain.nnx.module import Object
+from nnxtrain.nnx.graph.functional import split
+from nnxtrain.nnx.graph.structure import walk
+from nnxtrain.nnx.module.module import Object
 from nnxtrain.nnx.transforms.abstract import eval_shape
-from nnxtrain.nnx.variables import Variable
+from nnxtrain.nnx.variable.annotated_sharding import annotated_spec, shard_value
+from nnxtrain.nnx.variable.metadata import VariableMetadata
+from nnxtrain.nnx.variable.variable import Variable
 
 
 def with_partitioning(

@@ -12,12 +12,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from nnxtrain.nnx.filters import to_predicate
-from nnxtrain.nnx.graph import iter_graph
-from nnxtrain.nnx.graphdef import Path
-from nnxtrain.nnx.missing import MISSING, MissingType
-from nnxtrain.nnx.rngs import Rngs, RngStream, Shape
-from nnxtrain.nnx.traverse import recursive_map
+from nnxtrain.nnx.graph.filters import to_predicate
+from nnxtrain.nnx.graph.graphdef import Path
+from nnxtrain.nnx.graph.structure import iter_graph
+from nnxtrain.nnx.graph.traverse import recursive_map
+from nnxtrain.nnx.random.rngs import Rngs, RngStream, Shape
+from nnxtrain.nnx.variable.missing import MISSING, MissingType
 
 Backup = tuple[RngStream, jax.Array, jax.Array]
 

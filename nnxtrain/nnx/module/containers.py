@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Iterable, Iterator, MutableMapping, MutableSequence
 from typing import Any
 
-from nnxtrain.nnx.module import ABSENT, Module, tracked
+from nnxtrain.nnx.module.module import ABSENT, Module, tracked
 
 
 class List(Module, MutableSequence):

@@ -13,15 +13,15 @@ import numpy as np
 
 from nnxtrain.nnx import trace
 from nnxtrain.nnx.errors import TraceError
-from nnxtrain.nnx.filters import to_predicate
-from nnxtrain.nnx.leaves import is_array as is_array
-from nnxtrain.nnx.pytree import register_object
-from nnxtrain.nnx.static import static_equal
-from nnxtrain.nnx.values import normalise
-from nnxtrain.nnx.variables import Epoch, Perturbation, Variable
+from nnxtrain.nnx.graph.filters import to_predicate
+from nnxtrain.nnx.graph.leaves import is_array as is_array
+from nnxtrain.nnx.graph.pytree import register_object
+from nnxtrain.nnx.graph.static import static_equal
+from nnxtrain.nnx.variable.values import normalise
+from nnxtrain.nnx.variable.variable import Epoch, Perturbation, Variable
 
 if TYPE_CHECKING:
-    from nnxtrain.nnx.graph import Structure
+    from nnxtrain.nnx.graph.structure import Structure
 
 ABSENT = object()
 
@@ -108,7 +108,7 @@ class Object:
             self._count_change()
 
     def _as_declared(self, key: Any, value: Any) -> Any:
-        from nnxtrain.nnx.annotate import as_data, as_static
+        from nnxtrain.nnx.module.annotate import as_data, as_static
 
         try:
             return as_static(value) if self._declared[key] else as_data(value)
@@ -187,11 +187,11 @@ def tracked(value: Any) -> Any:
     """Turn plain lists and dicts (also inside tuples) into tracked containers."""
     kind = type(value)
     if kind is list:
-        from nnxtrain.nnx.containers import List
+        from nnxtrain.nnx.module.containers import List
 
         return List(value)
     if kind is dict:
-        from nnxtrain.nnx.containers import Dict
+        from nnxtrain.nnx.module.containers import Dict
 
         return Dict(value)
     if kind is tuple and any(type(v) in (list, dict, tuple) for v in value):
@@ -219,13 +219,13 @@ class Module(Object):
 
     def iter_modules(self) -> Iterator[tuple[tuple, Module]]:
         """Yield (path, module) for this module and all below it, each once, children first."""
-        from nnxtrain.nnx.traverse import iter_modules
+        from nnxtrain.nnx.graph.traverse import iter_modules
 
         return iter_modules(self)
 
     def iter_children(self) -> Iterator[tuple[Any, Any]]:
         """Yield (name, child) for the objects and Variables that are attributes of this module."""
-        from nnxtrain.nnx.traverse import iter_children
+        from nnxtrain.nnx.graph.traverse import iter_children
 
         return iter_children(self)
 
@@ -250,7 +250,7 @@ class Module(Object):
         >>> [layer.deterministic for layer in model.layers]
         [True, True]
         """
-        from nnxtrain.nnx.traverse import iter_modules
+        from nnxtrain.nnx.graph.traverse import iter_modules
 
         predicate = to_predicate(list(filters) if filters else ...)
         missing = set(attributes)
@@ -350,7 +350,7 @@ CAPTURES = "__captures__"  # the attribute that holds what nnx.capture captures 
 
 
 def _kind(variable_type: type[Variable] | str) -> type[Variable]:
-    from nnxtrain.nnx.names import variable_type_from_name
+    from nnxtrain.nnx.variable.names import variable_type_from_name
 
     if isinstance(variable_type, str):
         return variable_type_from_name(variable_type, allow_register=True)

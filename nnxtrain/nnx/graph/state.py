@@ -8,8 +8,8 @@ from typing import Any
 
 import jax
 
-from nnxtrain.nnx.filters import split_by
-from nnxtrain.nnx.variables import Variable
+from nnxtrain.nnx.graph.filters import split_by
+from nnxtrain.nnx.variable.variable import Variable
 
 Path = tuple[Any, ...]
 

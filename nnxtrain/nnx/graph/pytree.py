@@ -11,14 +11,14 @@ from typing import Any
 import jax
 
 from nnxtrain.nnx.errors import StructureError
-from nnxtrain.nnx.static import Static
+from nnxtrain.nnx.graph.static import Static
 
 
 def register_object(cls: type) -> None:
     """Register an Object class with JAX."""
 
     def split(obj: Any) -> tuple[list[tuple[Any, Any]], tuple[Any, ...]]:
-        from nnxtrain.nnx.graph import holds_data, structure_of
+        from nnxtrain.nnx.graph.structure import holds_data, structure_of
 
         shared = structure_of(obj).graphdef.shared_path
         if shared is not None:
@@ -45,7 +45,7 @@ def register_object(cls: type) -> None:
         return [value for _, value in data], rest
 
     def unflatten(rest: tuple[Any, ...], children: Any) -> Any:
-        from nnxtrain.nnx.module import new_object
+        from nnxtrain.nnx.module.module import new_object
 
         values = iter(children)
         obj = new_object(cls)

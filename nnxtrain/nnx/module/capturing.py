@@ -9,14 +9,14 @@ from contextlib import ExitStack, contextmanager
 from functools import wraps
 from typing import Any
 
-from nnxtrain.nnx.containers import Dict, List
-from nnxtrain.nnx.filters import OfType
-from nnxtrain.nnx.graphdef import Path
-from nnxtrain.nnx.module import CAPTURES, Module, Object
-from nnxtrain.nnx.state import State, from_flat_state, split_state, to_flat_state
+from nnxtrain.nnx.graph.filters import OfType
+from nnxtrain.nnx.graph.graphdef import Path
+from nnxtrain.nnx.graph.state import State, from_flat_state, split_state, to_flat_state
+from nnxtrain.nnx.graph.traverse import iter_modules
+from nnxtrain.nnx.module.containers import Dict, List
+from nnxtrain.nnx.module.module import CAPTURES, Module, Object
 from nnxtrain.nnx.transforms.callables import unbind
-from nnxtrain.nnx.traverse import iter_modules
-from nnxtrain.nnx.variables import Variable
+from nnxtrain.nnx.variable.variable import Variable
 
 
 class Captures(Object):

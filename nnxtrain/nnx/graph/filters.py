@@ -107,7 +107,7 @@ class Not(_Filter):
 def to_predicate(filter: Any) -> Predicate:
     """Turn a filter's short form into a predicate.
 
-    >>> from nnxtrain.nnx.variables import Param, BatchStat
+    >>> from nnxtrain.nnx.variable.variable import Param, BatchStat
     >>> to_predicate((Param, "dropout"))(("kernel",), Param(1.0))
     True
     """

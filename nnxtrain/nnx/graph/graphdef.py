@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 
 import jax
 
-from nnxtrain.nnx.module import new_object
-from nnxtrain.nnx.static import Static
-from nnxtrain.nnx.variables import Variable
+from nnxtrain.nnx.graph.static import Static
+from nnxtrain.nnx.module.module import new_object
+from nnxtrain.nnx.variable.variable import Variable
 
 Path = tuple[Any, ...]
 

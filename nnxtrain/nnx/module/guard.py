@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from nnxtrain.nnx.filters import to_predicate
-from nnxtrain.nnx.graph import walk
-from nnxtrain.nnx.variables import Epoch, Variable
+from nnxtrain.nnx.graph.filters import to_predicate
+from nnxtrain.nnx.graph.structure import walk
+from nnxtrain.nnx.variable.variable import Epoch, Variable
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from nnxtrain.nnx.variables import (
+from nnxtrain.nnx.variable.variable import (
     MISSING,
     BatchStat,
     Cache,

@@ -9,7 +9,7 @@ from typing import Any, TypeVar, dataclass_transform, overload
 
 import jax
 
-from nnxtrain.nnx.static import Static
+from nnxtrain.nnx.graph.static import Static
 
 T = TypeVar("T")
 

@@ -9,12 +9,12 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from nnxtrain.nnx.containers import Dict, List
-from nnxtrain.nnx.filters import to_predicate
-from nnxtrain.nnx.graph import structure_of
-from nnxtrain.nnx.module import Module
-from nnxtrain.nnx.state import State, from_flat_state, to_flat_state
-from nnxtrain.nnx.variables import OptArray, OptState, OptVariable, Param, Variable
+from nnxtrain.nnx.graph.filters import to_predicate
+from nnxtrain.nnx.graph.state import State, from_flat_state, to_flat_state
+from nnxtrain.nnx.graph.structure import structure_of
+from nnxtrain.nnx.module.containers import Dict, List
+from nnxtrain.nnx.module.module import Module
+from nnxtrain.nnx.variable.variable import OptArray, OptState, OptVariable, Param, Variable
 
 
 class Optimizer(Module):

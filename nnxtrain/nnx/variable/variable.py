@@ -14,15 +14,15 @@ from typing import Any, ClassVar, Generic, TypeVar
 import numpy as np
 
 from nnxtrain.nnx import trace
-from nnxtrain.nnx.annotated_sharding import shard_value
 from nnxtrain.nnx.errors import FrozenError
-from nnxtrain.nnx.metadata import HOOKS, VariableMetadata, as_hooks
-from nnxtrain.nnx.missing import MISSING as MISSING
-from nnxtrain.nnx.missing import MissingType as MissingType
-from nnxtrain.nnx.operators import add_operators
-from nnxtrain.nnx.pytree import register_variable
-from nnxtrain.nnx.static import Static
-from nnxtrain.nnx.values import CONTAINERS, copied, normalise, with_part
+from nnxtrain.nnx.graph.pytree import register_variable
+from nnxtrain.nnx.graph.static import Static
+from nnxtrain.nnx.variable.annotated_sharding import shard_value
+from nnxtrain.nnx.variable.metadata import HOOKS, VariableMetadata, as_hooks
+from nnxtrain.nnx.variable.missing import MISSING as MISSING
+from nnxtrain.nnx.variable.missing import MissingType as MissingType
+from nnxtrain.nnx.variable.operators import add_operators
+from nnxtrain.nnx.variable.values import CONTAINERS, copied, normalise, with_part
 
 A = TypeVar("A")
 V = TypeVar("V", bound="Variable")

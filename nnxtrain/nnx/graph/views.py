@@ -5,9 +5,9 @@ from __future__ import annotations
 import inspect
 from typing import Any, TypeVar
 
-from nnxtrain.nnx.filters import to_predicate
-from nnxtrain.nnx.module import Module, Object
-from nnxtrain.nnx.traverse import recursive_map
+from nnxtrain.nnx.graph.filters import to_predicate
+from nnxtrain.nnx.graph.traverse import recursive_map
+from nnxtrain.nnx.module.module import Module, Object
 
 T = TypeVar("T")
 

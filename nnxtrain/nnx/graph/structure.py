@@ -19,7 +19,7 @@ from typing import Any
 import jax
 
 from nnxtrain.nnx.errors import StructureError
-from nnxtrain.nnx.graphdef import (
+from nnxtrain.nnx.graph.graphdef import (
     ArrayDef,
     GraphDef,
     ObjectDef,
@@ -28,9 +28,9 @@ from nnxtrain.nnx.graphdef import (
     VariableDef,
     intern,
 )
-from nnxtrain.nnx.module import Object, is_array
-from nnxtrain.nnx.static import Static
-from nnxtrain.nnx.variables import Epoch, Variable, get_raw, put_raw
+from nnxtrain.nnx.graph.static import Static
+from nnxtrain.nnx.module.module import Object, is_array
+from nnxtrain.nnx.variable.variable import Epoch, Variable, get_raw, put_raw
 
 
 class ArraySlot:

@@ -11,12 +11,12 @@ from typing import Any
 
 import jax
 
-from nnxtrain.nnx.graph import holds_data
-from nnxtrain.nnx.leaves import is_array
-from nnxtrain.nnx.missing import MISSING, MissingType
-from nnxtrain.nnx.module import Object, tracked
-from nnxtrain.nnx.values import normalise
-from nnxtrain.nnx.variables import Variable
+from nnxtrain.nnx.graph.leaves import is_array
+from nnxtrain.nnx.graph.structure import holds_data
+from nnxtrain.nnx.module.module import Object, tracked
+from nnxtrain.nnx.variable.missing import MISSING, MissingType
+from nnxtrain.nnx.variable.values import normalise
+from nnxtrain.nnx.variable.variable import Variable
 
 
 def data(value: Any = MISSING, /, **kwargs: Any) -> Any:

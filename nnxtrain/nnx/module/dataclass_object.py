@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any, TypeVar, dataclass_transform, overload
 
-from nnxtrain.nnx.annotate import data, static
+from nnxtrain.nnx.module.annotate import data, static
 
 T = TypeVar("T")
 

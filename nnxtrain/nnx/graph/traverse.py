@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from nnxtrain.nnx.errors import StructureError
-from nnxtrain.nnx.filters import to_predicate
-from nnxtrain.nnx.graph import Structure, iter_graph, require_tree, walk
-from nnxtrain.nnx.graphdef import ObjectDef, Path, PytreeDef
-from nnxtrain.nnx.module import Module, Object
-from nnxtrain.nnx.variables import Variable
+from nnxtrain.nnx.graph.filters import to_predicate
+from nnxtrain.nnx.graph.graphdef import ObjectDef, Path, PytreeDef
+from nnxtrain.nnx.graph.structure import Structure, iter_graph, require_tree, walk
+from nnxtrain.nnx.module.module import Module, Object
+from nnxtrain.nnx.variable.variable import Variable
 
 
 def iter_modules(module: Any, /, *, graph: bool | None = None) -> Iterator[tuple[Path, Module]]:

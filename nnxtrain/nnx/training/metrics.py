@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from nnxtrain.nnx.module import Module
-from nnxtrain.nnx.variables import Variable
+from nnxtrain.nnx.module.module import Module
+from nnxtrain.nnx.variable.variable import Variable
 
 
 class MetricState(Variable):
@@ -30,7 +30,7 @@ class Metric(Module):
 
     def split(self, *filters: Any) -> Any:
         """``nnx.split(self, *filters)``."""
-        from nnxtrain.nnx.functional import split
+        from nnxtrain.nnx.graph.functional import split
 
         return split(self, *filters)
 

@@ -8,10 +8,10 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from nnxtrain.nnx import struct
-from nnxtrain.nnx.functional import merge, split
-from nnxtrain.nnx.graphdef import GraphDef
-from nnxtrain.nnx.state import State
+from nnxtrain.nnx.graph.functional import merge, split
+from nnxtrain.nnx.graph.graphdef import GraphDef
+from nnxtrain.nnx.graph.state import State
+from nnxtrain.nnx.module import struct
 
 T = TypeVar("T", bound="TrainState")
 

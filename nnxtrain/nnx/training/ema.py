@@ -7,11 +7,11 @@ from typing import Any, TypeVar
 import jax
 import jax.numpy as jnp
 
-from nnxtrain.nnx.functional import state
-from nnxtrain.nnx.graph import walk
-from nnxtrain.nnx.module import Module
-from nnxtrain.nnx.state import State, from_flat_state, to_flat_state
-from nnxtrain.nnx.variables import Variable
+from nnxtrain.nnx.graph.functional import state
+from nnxtrain.nnx.graph.state import State, from_flat_state, to_flat_state
+from nnxtrain.nnx.graph.structure import walk
+from nnxtrain.nnx.module.module import Module
+from nnxtrain.nnx.variable.variable import Variable
 
 M = TypeVar("M")
 

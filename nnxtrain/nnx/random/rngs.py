@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 import jax
 import jax.numpy as jnp
 
-from nnxtrain.nnx import initializers
-from nnxtrain.nnx.filters import to_predicate
-from nnxtrain.nnx.module import Object
-from nnxtrain.nnx.variables import RngCount, RngKey, Variable
+from nnxtrain.nnx.graph.filters import to_predicate
+from nnxtrain.nnx.module.module import Object
+from nnxtrain.nnx.random import initializers
+from nnxtrain.nnx.variable.variable import RngCount, RngKey, Variable
 
 Shape = int | tuple[int, ...]
 

@@ -1,0 +1,1 @@
+"""Modules, containers and dataclasses: the objects that hold Variables."""

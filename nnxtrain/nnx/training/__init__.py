@@ -1,0 +1,1 @@
+"""What a training step holds beside the model: optimizer, metrics, averages."""
