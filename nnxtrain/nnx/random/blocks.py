@@ -25,13 +25,11 @@ from jax.extend.random import define_prng_impl
 from nnxtrain.nnx import trace
 
 BLOCK = 2**12  # elements that are drawn at a time: they stay in a core's cache
-ROW = (
-    2**17
-)  # elements that a call of the program returns; a call draws only the blocks that are needed
+ROW = 2**17  # elements that a call of the program returns; it draws only the blocks that are needed
 MAX_THREADS = 8  # that draw the rows of one large array
 
 _SAMPLERS = ("uniform", "normal", "truncated_normal")
-_ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
+ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 
 
 def _threefry2x32(
@@ -44,7 +42,7 @@ def _threefry2x32(
     keys = (*key, key[0] ^ key[1] ^ np.uint32(0x1BD11BDA))
     x0, x1 = x0 + keys[0], x1 + keys[1]
     for i in range(5):
-        for rotation in _ROTATIONS[i % 2]:
+        for rotation in ROTATIONS[i % 2]:
             x0 = x0 + x1
             x1 = x0 ^ ((x1 << np.uint32(rotation)) | (x1 >> np.uint32(32 - rotation)))
         x0, x1 = x0 + keys[(i + 1) % 3], x1 + keys[(i + 2) % 3] + np.uint32(i + 1)
@@ -172,7 +170,7 @@ def fits(key: Any, dtype: Any) -> bool:
         and isinstance(key, jax.Array)
         and not key.committed
         and jax.config.jax_threefry_partitionable  # type: ignore[attr-defined]
-        and _is_threefry(key)
+        and is_threefry(key)
         and is_available(dtype)
         and jnp.dtype(dtype) in _DTYPES
     )
@@ -194,7 +192,8 @@ def is_eager() -> bool:
     )
 
 
-def _is_threefry(key: jax.Array) -> bool:
+def is_threefry(key: jax.Array) -> bool:
+    """Whether this is one key of threefry's, typed or raw."""
     if jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
         return key.shape == () and jax.random.key_impl(key) == "threefry2x32"
     raw = key.shape == (2,) and key.dtype == np.uint32

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from nnxtrain.nnx.graph.filters import to_predicate
 from nnxtrain.nnx.module.module import Object
-from nnxtrain.nnx.random import initializers
+from nnxtrain.nnx.random import initializers, keys
 from nnxtrain.nnx.variable.variable import RngCount, RngKey, Variable
 
 Shape = int | tuple[int, ...]
@@ -73,12 +74,6 @@ for _name in _INITIALIZERS:
     setattr(_Draws, _name, _initializing(getattr(initializers, _name)))
 
 
-@partial(jax.jit, inline=True)  # one program and one dispatch, not three
-def _draw(key: jax.Array, count: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """The stream's next key and count."""
-    return jax.random.fold_in(key, count), count + 1
-
-
 class RngStream(Object, _Draws):
     """One stream of keys.
 
@@ -102,7 +97,7 @@ class RngStream(Object, _Draws):
             raise ValueError(
                 f"the random stream {self.tag!r} was split into {list(count.shape)}: map over it (with in_axes=0) to use it"
             )
-        key, self.count.value = _draw(self.key.value, count)
+        key, self.count.value = keys.next_key(self.key.value, count)
         return key
 
     def fork(self, *, split: Shape | None = None) -> RngStream:
@@ -227,9 +222,9 @@ def choose(rule: Any, path: tuple, stream: RngStream) -> Any:
 def _as_key(key: Any) -> Any:
     if isinstance(key, Variable):
         key = key.value
-    if isinstance(key, int) or (
-        hasattr(key, "dtype") and jnp.issubdtype(key.dtype, jnp.integer) and not jnp.shape(key)
-    ):
+    if isinstance(key, int):
+        return keys.from_seed(key)
+    if hasattr(key, "dtype") and jnp.issubdtype(key.dtype, jnp.integer) and not jnp.shape(key):
         return jax.random.key(key)
     if hasattr(key, "dtype") and jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
         return key
@@ -244,7 +239,10 @@ def _apart(key: Any, others: list[Any], name: str) -> Any:
     repeated: Any = False
     for other in others:
         if other.shape == key.shape and other.dtype == key.dtype:
-            repeated |= (jax.random.key_data(other) == data).all()
+            other_data = jax.random.key_data(other)
+            traced = isinstance(data, jax.core.Tracer) or isinstance(other_data, jax.core.Tracer)
+            compare = jnp.array_equal if traced else np.array_equal  # compiles nothing
+            repeated |= compare(other_data, data)
     if repeated is False:
         return key
     if not isinstance(repeated, jax.core.Tracer) and not repeated:

@@ -119,6 +119,12 @@ def is_slot(value: Any) -> bool:
     return isinstance(value, lift.Slot)
 
 
+def for_each_argument(prefix: Any, number: int, bound: int, instead: Any = None) -> tuple:
+    """A prefix with an entry for each argument: one entry is for all; what the function is bound to gets ``instead``."""
+    is_one = not isinstance(prefix, tuple) or isinstance(prefix, jax.sharding.PartitionSpec)
+    return (instead,) * bound + ((prefix,) * (number - bound) if is_one else prefix)
+
+
 def spread(name: str, prefix: Any, tree: Any) -> list[tuple[Any, tuple, Any]]:
     """``(entry, path, leaf)`` for each leaf of ``tree``, Slots and None being leaves.
 
@@ -209,15 +215,6 @@ class LeafAxes:
                     seen[leaf] = (root, axis)
                     self.of[leaf] = axis
 
-    def all(self) -> list[Any]:
-        """Every entry that a leaf may have, each once."""
-        found: list[Any] = []
-        for entry in self.roots:
-            for axis in entry.entries if isinstance(entry, _ByFilter) else (entry,):
-                if axis not in found:
-                    found.append(axis)
-        return found
-
     def of_sent(self, note: lift.Note, outputs: list[Any]) -> list[Any]:
         """The axis of each value that a call sends out.
 
@@ -238,6 +235,30 @@ class LeafAxes:
                 node = patch.graphdef.nodes[patch.graphdef.leaf_nodes[leaf]]
                 axes.append(axis_of(entry, tuple(path), node))
         return axes
+
+
+class Grouped:
+    """Values in lists by axis: which come out of a function is known only inside, their possible axes before.
+
+    Args:
+      *entries: axes, shardings, and filters of them (what is in several counts once).
+    """
+
+    def __init__(self, *entries: Any):
+        self.axes: list[Any] = []
+        for entry in entries:
+            for axis in entry.entries if isinstance(entry, _ByFilter) else (entry,):
+                if axis not in self.axes:
+                    self.axes.append(axis)
+
+    def group(self, values: list[Any], axes: list[Any]) -> list[list[Any]]:
+        """The values in one list for each axis, given the axis of each."""
+        return [[v for v, a in zip(values, axes) if a == axis] for axis in self.axes]
+
+    def ungroup(self, grouped: Any, axes: list[Any]) -> list[Any]:
+        """The values in their order again."""
+        queues = [iter(group) for group in grouped]
+        return [next(queues[self.axes.index(axis)]) for axis in axes]
 
 
 def axis_of(entry: Any, path: tuple, leaf: Any) -> Any:

@@ -12,11 +12,12 @@ from nnxtrain.nnx.transforms.axes import (
     Carry,
     LeafAxes,
     entries_of_roots,
+    for_each_argument,
     is_slot,
     spread,
 )
 from nnxtrain.nnx.transforms.axis_names import with_axis_name
-from nnxtrain.nnx.transforms.lifted import Lifted, dotted, positional
+from nnxtrain.nnx.transforms.lifted import Call, Lifted, positional
 from nnxtrain.nnx.transforms.loop import Body
 from nnxtrain.nnx.variable.variable import MISSING, MissingType
 
@@ -121,88 +122,46 @@ class ScanFunction(Lifted):
         args, kwargs = positional(self.fun, (*self.bound, *args), kwargs)
         bound = len(self.bound)
         call = self.detach(args[bound:], kwargs)
-        in_axes = self.in_axes
-        if bound or not isinstance(in_axes, tuple):
-            in_axes = in_axes if isinstance(in_axes, tuple) else (in_axes,) * (len(args) - bound)
-            in_axes = (None,) * bound + in_axes
+        in_axes = for_each_argument(self.in_axes, len(args), bound)
         if len(in_axes) != len(call.args):
             raise ValueError(
                 f"nnx.scan: in_axes has {len(in_axes)} entries ({_show(in_axes)}), and the call {len(call.args)} arguments"
             )
         carry_place = _carry_place("in_axes", in_axes)
         where = spread("nnx.scan in_axes", in_axes, call.args)
-        where += spread("nnx.scan keyword arguments", None, call.kwargs)
+        others = spread("nnx.scan keyword arguments", None, call.kwargs)
         axes = LeafAxes(
-            "nnx.scan in_axes", call.structure, entries_of_roots(where, len(call.roots), None)
+            "nnx.scan in_axes",
+            call.structure,
+            entries_of_roots(where + others, len(call.roots), None),
         )
-        places = [
-            k for k, (axis, _, leaf) in enumerate(where[: _count(call.args)])
-            if isinstance(axis, int) and not is_slot(leaf) and leaf is not None
-        ]  # fmt: skip
-        leaves, tree = jax.tree.flatten(call.args, is_leaf=lambda x: is_slot(x) or x is None)
-        treedef: Any = tree
-        inputs = [_first(leaves[k], where[k][0], jax.tree_util.keystr(where[k][1])) for k in places]
-        values = call.structure.values()
-        sliced = {
-            leaf: jax.tree.map(lambda v: _first(v, axis, name), values[leaf])  # noqa: B023
-            for leaf, (axis, name) in enumerate(zip(axes.of, axes.names))
-            if isinstance(axis, int)
-        }
-        lengths = {size for _, size in inputs} | {
-            size for pair in sliced.values() for _, size in jax.tree.leaves(pair, is_leaf=_is_pair)
-        }
-        if self.length is not None:
-            lengths.add(self.length)
-        if len(lengths) != 1:
-            raise ValueError(
-                f"nnx.scan: the sliced arguments have lengths {sorted(lengths)}; they must agree"
-                if lengths
-                else "nnx.scan: nothing is sliced, so say the number of steps: length=..."
-            )
+        slices = _Slices(call, where, axes)
         fun = with_axis_name(
             self.fun, axes, lambda out: self._outputs(self._split(out)[1]), self.metadata
         )
 
         def step(values: list[Any], carry: Any, inputs: list[Any]) -> Any:
-            filled = list(leaves)
-            for k, value in zip(places, inputs):
-                filled[k] = value
-            args = list(treedef.unflatten(filled))
+            args = slices.fill(inputs)
             if carry_place is not None:
                 args[carry_place] = carry
             out, sent, note = self.run(call, values, tuple(args), call.kwargs, fun)
             return *self._split(out), sent, note
 
-        body = Body(
-            self.name,
-            call,
-            axes,
-            step,
-            None if carry_place is None else call.args[carry_place],
-            [shape for shape, _ in inputs],
-            {leaf: jax.tree.map(_shape, pair, is_leaf=_is_pair) for leaf, pair in sliced.items()},
-            self._outputs,
-        )
-        xs = (
-            [jnp.moveaxis(leaves[k], where[k][0], 0) for k in places],
-            [jax.tree.map(lambda v: jnp.moveaxis(v, axes.of[i], 0), values[i]) for i in sliced],  # noqa: B023
-        )
+        carry = None if carry_place is None else call.args[carry_place]
+        shapes, variables = slices.shapes()
+        body = Body(self.name, call, axes, step, carry, shapes, variables, self._outputs)
 
         def one(state: Any, x: Any) -> tuple[Any, Any]:
             state, ys, stacked = body(state, *x)
             return state, (ys, stacked)
 
         state, (ys, stacked) = jax.lax.scan(
-            one, body.start(), xs, length=next(iter(lengths)), **self.options
+            one, body.start(), slices.xs(), length=slices.length(self.length), **self.options
         )
-        ys = self._stack(ys)
         to = [axis for axis in body.sent_axes if axis is not Carry]
-        stacked = [
-            jax.tree.map(lambda v: jnp.moveaxis(v, 0, a), value)  # noqa: B023
-            for a, value in zip(to, stacked)
-        ]
+        stacked = [_move(value, 0, axis) for axis, value in zip(to, stacked)]
         carry, sent = body.gather(state, stacked)
-        return self.attach(call, self._join(carry, ys), sent, body.note)
+        return self.attach(call, self._join(carry, self._stack(ys)), sent, body.note)
 
     # -- the two parts of a result: what is carried, and what is stacked ---------------------------------------------
     def _split(self, out: Any) -> tuple[Any, Any]:
@@ -249,8 +208,84 @@ class ScanFunction(Lifted):
         return treedef.unflatten(moved)
 
 
-def _count(tree: Any) -> int:
-    return len(jax.tree.leaves(tree, is_leaf=lambda x: is_slot(x) or x is None))
+class _Slices:
+    """What differs from step to step: slices of the arguments, and of their objects' Variables."""
+
+    def __init__(self, call: Call, where: list[Any], axes: LeafAxes):
+        self.leaves, treedef = jax.tree.flatten(
+            call.args, is_leaf=lambda x: is_slot(x) or x is None
+        )
+        self.treedef: Any = treedef
+        self.arguments = [
+            (k, axis, jax.tree_util.keystr(path) or "an argument")
+            for k, (axis, path, leaf) in enumerate(where)
+            if isinstance(axis, int) and not is_slot(leaf) and leaf is not None
+        ]
+        values = call.structure.values()
+        self.variables = [
+            (leaf, axis, axes.names[leaf], values[leaf])
+            for leaf, axis in enumerate(axes.of)
+            if isinstance(axis, int)
+        ]
+
+    def length(self, wanted: int | None) -> int:
+        """The number of steps. Raises a ValueError where the arguments do not agree on it."""
+        found = [] if wanted is None else [wanted]
+        for value, axis, name in [
+            *((self.leaves[k], axis, name) for k, axis, name in self.arguments),
+            *((value, axis, name) for _, axis, name, value in self.variables),
+        ]:
+            found += [_size(leaf, axis, name) for leaf in jax.tree.leaves(value)]
+        if len(set(found)) != 1:
+            raise ValueError(
+                f"nnx.scan: the sliced arguments have lengths {sorted(set(found))}; they must agree"
+                if found
+                else "nnx.scan: nothing is sliced, so say the number of steps: length=..."
+            )
+        return found[0]
+
+    def shapes(self) -> tuple[list[Any], dict[int, Any]]:
+        """The shapes of one slice: of the arguments, and of the Variables by leaf number."""
+        if self.arguments or self.variables:
+            self.length(None)  # which names what has no such axis
+        arguments = [_one(self.leaves[k], axis) for k, axis, _ in self.arguments]
+        return arguments, {leaf: _one(value, axis) for leaf, axis, _, value in self.variables}
+
+    def xs(self) -> tuple[list[Any], list[Any]]:
+        """All slices, along axis 0, as ``jax.lax.scan`` takes them."""
+        arguments = [_move(self.leaves[k], axis, 0) for k, axis, _ in self.arguments]
+        return arguments, [_move(value, axis, 0) for _, axis, _, value in self.variables]
+
+    def fill(self, inputs: list[Any]) -> list[Any]:
+        """The arguments of one step."""
+        filled = list(self.leaves)
+        for (k, _, _), value in zip(self.arguments, inputs):
+            filled[k] = value
+        return list(self.treedef.unflatten(filled))
+
+
+def _move(value: Any, source: int, destination: int) -> Any:
+    return jax.tree.map(lambda x: jnp.moveaxis(x, source, destination), value)
+
+
+def _one(value: Any, axis: int) -> Any:
+    """The shape of one slice."""
+
+    def sliced(x: Any) -> jax.ShapeDtypeStruct:
+        at = axis % len(x.shape)
+        return jax.ShapeDtypeStruct((*x.shape[:at], *x.shape[at + 1 :]), x.dtype)
+
+    return jax.tree.map(sliced, value)
+
+
+def _size(value: Any, axis: int, name: str) -> int:
+    shape: tuple[int, ...] = getattr(value, "shape", ())
+    if not -len(shape) <= axis < len(shape):
+        raise ValueError(
+            f"nnx.scan is to slice {name} along axis {axis}, but its shape is {list(shape)}. Give it axis None or "
+            "nnx.Carry, or, for random streams, split it with nnx.split_rngs"
+        )
+    return shape[axis]
 
 
 def _carry_place(which: str, axes: Any) -> int | None:
@@ -271,28 +306,6 @@ def _carry_place(which: str, axes: Any) -> int | None:
             "carry Variables of an object by nnx.StateAxes"
         )
     return places[0] if places else None
-
-
-def _first(value: Any, axis: int, name: str) -> tuple[Any, int]:
-    """The shape of one slice, and the number of slices."""
-    shape = getattr(value, "shape", ())
-    if not -len(shape) <= axis < len(shape):
-        raise ValueError(
-            f"nnx.scan is to slice {dotted((name,)) if name else 'an argument'} along axis {axis}, but its shape is "
-            f"{list(shape)}. Give it axis None or nnx.Carry, or, for random streams, split it with nnx.split_rngs"
-        )
-    axis %= len(shape)
-    return jax.ShapeDtypeStruct((*shape[:axis], *shape[axis + 1 :]), value.dtype), shape[axis]
-
-
-def _is_pair(value: Any) -> bool:
-    return (
-        isinstance(value, tuple) and len(value) == 2 and isinstance(value[0], jax.ShapeDtypeStruct)
-    )
-
-
-def _shape(pair: Any) -> Any:
-    return pair[0]
 
 
 def _show(axes: Any) -> str:

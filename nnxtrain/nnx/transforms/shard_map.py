@@ -9,9 +9,12 @@ import jax
 from jax.sharding import PartitionSpec
 
 from nnxtrain.nnx.transforms.axes import (
+    Grouped,
     LeafAxes,
+    StateSharding,
     entries_of_outputs,
     entries_of_roots,
+    for_each_argument,
     is_entry,
     plain,
     spread,
@@ -81,7 +84,7 @@ class ShardMapFunction(Lifted):
     ):
         super().__init__("nnx.shard_map", f, graph, graph_updates)
         self.in_specs = tuple(in_specs) if isinstance(in_specs, list) else in_specs
-        self.out_specs = out_specs
+        self.out_specs = _specs(out_specs)
         self.options = {"mesh": mesh, "axis_names": frozenset(axis_names), "check_vma": check_vma}
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -93,46 +96,41 @@ class ShardMapFunction(Lifted):
                 f"nnx.shard_map: {next(iter(call.kwargs))} is keyword-only and has no entry in in_specs; bind it with "
                 "functools.partial or take it positionally"
             )
-        specs = self.in_specs
-        if not isinstance(specs, tuple) or isinstance(specs, PartitionSpec):
-            specs = (specs,) * (len(args) - bound)
-        specs = (PartitionSpec(),) * bound + specs
+        specs = _specs(for_each_argument(self.in_specs, len(args), bound))
         where = spread("nnx.shard_map in_specs", specs, call.args)
         axes = LeafAxes(
             "nnx.shard_map in_specs",
             call.structure,
             entries_of_roots(where, len(call.roots), PartitionSpec()),
         )
-        groups = [_spec(entry) for entry in axes.all()]
-        for entry, _, _ in spread("nnx.shard_map out_specs", self.out_specs, self.out_specs):
-            groups += [_spec(s) for s in getattr(entry, "shardings", (entry,))]
-        groups = list(dict.fromkeys(groups))
+        out_specs = [entry for entry, _, _ in spread("out_specs", self.out_specs, self.out_specs)]
+        groups = Grouped(*axes.roots, *out_specs)
 
         def pure(values: Any, args: tuple) -> Any:
             out, sent, note = self.run(call, values, args, {})
-            found = [_spec(s) for s in axes.of_sent(note, self._outputs(out))]
-            return out, [[v for v, s in zip(sent, found) if s == group] for group in groups], note
+            return out, groups.group(sent, axes.of_sent(note, self._outputs(out))), note
 
         out, grouped, note = jax.shard_map(
             pure,
-            in_specs=([_spec(s) for s in axes.of], _specs(specs)),
-            out_specs=(_specs(self.out_specs), groups, PartitionSpec()),
+            in_specs=(axes.of, plain(specs, PartitionSpec())),
+            out_specs=(plain(self.out_specs, PartitionSpec()), groups.axes, PartitionSpec()),
             **self.options,
         )(call.structure.values(), call.args)
-        queues = [iter(group) for group in grouped]
-        found = axes.of_sent(note, self._outputs(out))
-        return self.attach(call, out, [next(queues[groups.index(_spec(s))]) for s in found], note)
+        sent = groups.ungroup(grouped, axes.of_sent(note, self._outputs(out)))
+        return self.attach(call, out, sent, note)
 
     def _outputs(self, out: Any) -> list[Any]:
         return entries_of_outputs("nnx.shard_map out_specs", self.out_specs, out)
 
 
-def _spec(entry: Any) -> PartitionSpec:
-    """None is replicated; a NamedSharding stands for its spec."""
+def _specs(prefix: Any) -> Any:
+    """A prefix of PartitionSpecs alone: None is replicated, a NamedSharding stands for its spec."""
+    return jax.tree.map(_spec, prefix, is_leaf=is_entry)
+
+
+def _spec(entry: Any) -> Any:
+    if isinstance(entry, StateSharding):
+        return StateSharding(tuple(zip(entry.filters, map(_spec, entry.shardings))))
     if entry is None:
         return PartitionSpec()
     return entry.spec if isinstance(entry, jax.sharding.NamedSharding) else entry
-
-
-def _specs(prefix: Any) -> Any:
-    return jax.tree.map(_spec, plain(prefix, PartitionSpec()), is_leaf=is_entry)

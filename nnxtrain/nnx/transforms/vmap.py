@@ -8,9 +8,11 @@ from typing import Any
 import jax
 
 from nnxtrain.nnx.transforms.axes import (
+    Grouped,
     LeafAxes,
     entries_of_outputs,
     entries_of_roots,
+    for_each_argument,
     plain,
     spread,
 )
@@ -102,10 +104,7 @@ class VmapFunction(Lifted):
         args, kwargs = positional(self.fun, (*self.bound, *args), kwargs)
         bound = len(self.bound)
         call = self.detach(args[bound:], kwargs)
-        in_axes = self.in_axes
-        if bound or isinstance(in_axes, int):  # an int means: every argument of the call
-            in_axes = in_axes if isinstance(in_axes, tuple) else (in_axes,) * (len(args) - bound)
-            in_axes = (None,) * bound + in_axes
+        in_axes = for_each_argument(self.in_axes, len(args), bound)
         where = spread("nnx.vmap in_axes", in_axes, call.args)
         where += spread("nnx.vmap keyword arguments", 0, call.kwargs)
         axes = LeafAxes(
@@ -115,21 +114,19 @@ class VmapFunction(Lifted):
         )
         values = call.structure.values()
         _check_sizes(call, axes, values, where)
-        groups = axes.all()
-        for entry, _, _ in spread("nnx.vmap out_axes", self.out_axes, self.out_axes):
-            groups += [a for a in getattr(entry, "axes", (entry,)) if a not in groups]
+        out_axes = [entry for entry, _, _ in spread("out_axes", self.out_axes, self.out_axes)]
+        groups = Grouped(*axes.roots, *out_axes)
         fun = with_axis_name(self.fun, axes, self._outputs, self.metadata)
 
         def pure(values: Any, args: tuple, kwargs: dict) -> tuple[Any, list[list[Any]], Any]:
             out, sent, note = self.run(call, values, args, kwargs, fun)
-            found = axes.of_sent(note, self._outputs(out))
-            return out, [[v for v, a in zip(sent, found) if a == group] for group in groups], note
+            return out, groups.group(sent, axes.of_sent(note, self._outputs(out))), note
 
         try:
             out, grouped, note = jax.vmap(
                 pure,
                 in_axes=(axes.of, plain(in_axes, 0), 0),
-                out_axes=(plain(self.out_axes, 0), groups, None),
+                out_axes=(plain(self.out_axes, 0), groups.axes, None),
                 **self.options,
             )(values, call.args, call.kwargs)
         except ValueError as error:
@@ -141,8 +138,7 @@ class VmapFunction(Lifted):
                 f"{', '.join(fixed[:5]) or 'none'}), or returned with out_axes=None: give it an axis, by nnx.StateAxes for "
                 "some Variables of an object"
             ) from error
-        queues = [iter(group) for group in grouped]
-        sent = [next(queues[groups.index(a)]) for a in axes.of_sent(note, self._outputs(out))]
+        sent = groups.ungroup(grouped, axes.of_sent(note, self._outputs(out)))
         return self.attach(call, out, sent, note)
 
     def _outputs(self, out: Any) -> list[Any]:
