@@ -24,8 +24,8 @@ from jax.extend.random import define_prng_impl
 
 from nnxtrain.nnx import trace
 
-BLOCK = 2**12  # elements that are drawn at a time: they stay in a core's cache
-ROW = 2**17  # elements that a call of the program returns; it draws only the blocks that are needed
+BLOCK = 2**15  # elements that are drawn at a time: few enough to stay in a core's cache
+ROW = 2**18  # elements that a call of the program returns; it draws only the blocks that are needed
 MAX_THREADS = 8  # that draw the rows of one large array
 
 _SAMPLERS = ("uniform", "normal", "truncated_normal")
@@ -145,11 +145,13 @@ def sample(
         # Scaled here, as XLA would merge the factor with the sampler's own, and round differently than JAX.
         np.multiply(row[: stop - start], scale, out=host[start:stop])
 
-    first, *others = range(0, size, ROW) or [0]
-    fill(first)
-    if others:  # what one thread runs XLA does in sequence
+    starts = list(range(0, size, ROW))
+    compiled = _row._cache_size() > 0  # type: ignore[attr-defined]
+    if len(starts) <= 1 or not compiled:  # not by several threads at once
+        fill(starts.pop(0) if starts else 0)
+    if starts:  # what one thread runs XLA does in sequence
         with ThreadPoolExecutor(min(os.cpu_count() or 1, MAX_THREADS)) as threads:
-            list(threads.map(fill, others))
+            list(threads.map(fill, starts))
     return jax.device_put(host.reshape(shape))
 
 
