@@ -46,6 +46,7 @@ class Checkpoints(CheckpointDirectory):
     :meth:`close`: a process that just ends loses the save under way (and only that).
 
     >>> import tempfile
+    >>> import jax.numpy as jnp
     >>> folder = tempfile.TemporaryDirectory()
     >>> with Checkpoints(folder.name) as checkpoints:
     ...     _ = checkpoints.save(10, {"params": {"w": jnp.arange(3.0)}}, {"epoch": 1}, score=0.9)
