@@ -1,4 +1,4 @@
-"""The module library: the API of Flax NNX, without flax, at the speed of plain JAX.
+"""The module library: the API of Flax NNX, without flax, and with far less Python in each call.
 
 >>> from nnxtrain import nnx
 """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import functools
 import inspect
@@ -58,12 +59,7 @@ class _Unbound:
         self.fun.bound = ()
         self.num_bound = len(fun.bound)
         functools.update_wrapper(cast(Any, self), cast(Any, fun), updated=())
-        front = [
-            inspect.Parameter(f"_object{i}", inspect.Parameter.POSITIONAL_ONLY)
-            for i in range(self.num_bound)
-        ]
-        rest = inspect.signature(cast(Any, fun)).parameters.values()
-        self.__signature__ = inspect.Signature([*front, *rest])
+        self.__signature__ = _with_objects(fun, self.num_bound)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         fun: Any = copy.copy(self.fun)
@@ -84,18 +80,18 @@ class _Partial:
         self.__name__ = getattr(inner, "__name__", "partial")
         self.__qualname__ = getattr(inner, "__qualname__", "partial")
         self.__doc__ = getattr(inner, "__doc__", None)
-        front = [
-            inspect.Parameter(f"_object{i}", inspect.Parameter.POSITIONAL_ONLY)
-            for i in range(num_bound + self.num_objects)
-        ]
-        try:
-            rest = list(inspect.signature(fun).parameters.values())
-            self.__signature__ = inspect.Signature([*front, *rest])
-        except (TypeError, ValueError):
-            pass  # a builtin: nobody knows its parameters
+        with contextlib.suppress(TypeError, ValueError):  # a builtin: nobody knows its parameters
+            self.__signature__ = _with_objects(fun, num_bound + self.num_objects)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         bound, objects = args[: self.num_bound], args[self.num_bound :][: self.num_objects]
         rest = args[self.num_bound + self.num_objects :]
         keywords = {**lift.refill(self.keywords, objects), **kwargs}
         return self.inner(*bound, *lift.refill(self.args, objects), *rest, **keywords)
+
+
+def _with_objects(fun: Any, number: int) -> inspect.Signature:
+    """The signature of a call of ``fun`` with that many objects in front."""
+    kind = inspect.Parameter.POSITIONAL_ONLY
+    front = [inspect.Parameter(f"_object{i}", kind) for i in range(number)]
+    return inspect.Signature([*front, *inspect.signature(fun).parameters.values()])

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from nnxtrain.nnx.graph.graphdef import GraphDef
+from nnxtrain.nnx.transforms.axes import below, root_node
 
 
 def share_arrays(values: list[Any], others: list[Any]) -> bool:
@@ -29,20 +30,6 @@ def unshared(donated: list[Any], seen: set[int]) -> list[Any]:
 
 def leaves_below(graphdef: GraphDef, num_roots: int, roots: tuple[int, ...]) -> frozenset[int]:
     """The leaf numbers reached from some of the roots and from no other root."""
-    if num_roots == 1:
-        return frozenset(range(graphdef.num_leaves))
-
-    def reached(start: list[int]) -> set[int]:
-        seen: set[int] = set()
-        while start:
-            number = start.pop()
-            if number not in seen:
-                seen.add(number)
-                start.extend(ref for _, ref in graphdef.attributes[number] if type(ref) is int)
-        return seen
-
-    tops = [ref for _, ref in graphdef.attributes[0] if type(ref) is int]
-    nodes = reached([tops[i] for i in roots]) - reached(
-        [t for i, t in enumerate(tops) if i not in roots]
-    )
-    return frozenset(leaf for leaf, number in enumerate(graphdef.leaf_nodes) if number in nodes)
+    reached = [set(below(graphdef, root_node(graphdef, i, num_roots))) for i in range(num_roots)]
+    inside = set().union(*(reached[i] for i in roots))
+    return frozenset(inside.difference(*(r for i, r in enumerate(reached) if i not in roots)))
