@@ -195,10 +195,13 @@ def test_every_name_of_jax_is_here_with_its_parameters() -> None:
     assert initializers.ones_init() is initializers.ones
 
 
-@pytest.mark.parametrize(("name", "kwargs"), MADE)
+@pytest.mark.parametrize(
+    ("name", "kwargs"),
+    [
+        (n, k) for n, k in MADE if not isinstance(k.get("value"), np.ndarray)
+    ],  # no yes-or-no equality
+)
 def test_equal_by_parts_and_picklable(name: str, kwargs: dict) -> None:
-    if isinstance(kwargs.get("value"), np.ndarray):
-        pytest.skip("an array has no yes-or-no equality")
     init, again = getattr(initializers, name)(**kwargs), getattr(initializers, name)(**kwargs)
     for other in (again, pickle.loads(pickle.dumps(init))):
         assert other == init

@@ -119,10 +119,8 @@ def test_an_ensemble_by_vmap(name):
     np.testing.assert_allclose(y, jnp.stack([model(x)] * 2), rtol=1e-5, atol=1e-5)
 
 
-@EVERY
+@pytest.mark.parametrize("name", [name for name in LAYERS if name != "Dropout"])  # it has neither
 def test_dtype_computes_and_param_dtype_stores(name):
-    if name == "Dropout":
-        pytest.skip("it has neither")
     wrapper = name in ("WeightNorm", "SpectralNorm")
     if not wrapper:  # what the wrapped layer computes in is its own business
         kwargs = {"lora_dtype": jnp.bfloat16} if name == "LoRALinear" else {}
