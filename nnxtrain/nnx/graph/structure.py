@@ -65,6 +65,14 @@ class FixedArray:
 Leaf = Variable | ArraySlot | FixedArray
 
 
+class Numbers(tuple[int, ...]):
+    """The numbers of some leaves. Compares by identity: the leaves themselves are looked up once for each Structure."""
+
+    __slots__ = ()
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__
+
+
 class Structure:
     """What was found by walking one graph, or the graphs of several roots together.
 
@@ -84,8 +92,8 @@ class Structure:
         "graphdef",
         "leaves",
         "nodes",
+        "parts",
         "roots",
-        "targets",
     )
 
     def __init__(
@@ -103,7 +111,7 @@ class Structure:
             None  # the Epoch.structure under which the versions were last compared
         )
         self._plain = all(isinstance(leaf, Variable) for leaf in leaves)
-        self.targets: dict[Any, list[Leaf]] = {}
+        self.parts: dict[Numbers, list[Leaf]] = {}
 
     def forget_roots(self) -> Structure:
         """Drop the references to the roots: who caches a structure must not keep its roots alive."""
@@ -129,15 +137,22 @@ class Structure:
         """The present value of each leaf."""
         return list(map(get_raw, self.leaves))
 
-    def put(self, key: Any, changed: tuple[int, ...], values: Sequence[Any]) -> None:
-        """Write values to the leaves with the numbers ``changed``; calls of one ``key`` write to the same ones."""
-        targets = self.targets.get(key)
-        if targets is None:
-            targets = self.targets[key] = [self.leaves[i] for i in changed]
+    def part(self, numbers: Numbers) -> list[Leaf]:
+        """Some of the leaves, which are looked up once."""
+        leaves = self.parts[numbers] = [self.leaves[i] for i in numbers]
+        return leaves
+
+    def get(self, numbers: Numbers) -> list[Any]:
+        """The present values of some of the leaves."""
+        return list(map(get_raw, self.parts.get(numbers) or self.part(numbers)))
+
+    def put(self, numbers: Numbers, values: Sequence[Any]) -> None:
+        """Write values to some of the leaves."""
+        leaves = self.parts.get(numbers) or self.part(numbers)
         if self._plain:
-            deque(map(put_raw, targets, values), maxlen=0)  # runs the map without a loop in Python
+            deque(map(put_raw, leaves, values), maxlen=0)  # runs the map without a loop in Python
         else:
-            for leaf, value in zip(targets, values):
+            for leaf, value in zip(leaves, values):
                 leaf._value = value
 
 

@@ -41,4 +41,4 @@ def frozen(node: Any, *filters: Any) -> Iterator[None]:
 def _add(variables: list[Variable], amount: int) -> None:
     for variable in variables:
         variable._frozen += amount
-    Epoch.count += 1
+    Epoch.metadata_written()

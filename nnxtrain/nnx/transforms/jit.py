@@ -19,7 +19,7 @@ from nnxtrain.nnx.transforms.callables import Transformed, unbind
 from nnxtrain.nnx.transforms.jit_shardings import JitShardings, ProgramShardings
 from nnxtrain.nnx.transforms.lifted import Updates, positional
 from nnxtrain.nnx.transforms.program import Effects, Program
-from nnxtrain.nnx.transforms.repeat import Repeat
+from nnxtrain.nnx.transforms.repeat import OTHER, Repeat
 from nnxtrain.nnx.variable.variable import MISSING, MissingType, Variable
 
 
@@ -116,6 +116,7 @@ class JitFunction(Transformed):
         self.jax_options = {k: v for k, v in jax_options.items() if v not in (None, False)}
         self.programs: OrderedDict[tuple, Program] = OrderedDict()
         self.repeat: Repeat | None = None  # the last call with objects
+        self.may_repeat = not (self.static_argnums or self.static_argnames or self.shardings)
         self.rootless: Any = None  # what JAX compiled for calls without objects: a shortcut to it
         self.history = History(self.fun, self.static_argnums)  # for nnx.explain_recompile
         functools.update_wrapper(self, self.fun, updated=())
@@ -125,6 +126,13 @@ class JitFunction(Transformed):
         return self if instance is None else MethodType(self, instance)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if self.bound:
+            args = (*self.bound, *args)
+        repeat = self.repeat
+        if repeat is not None and not kwargs and not watchers:
+            result = repeat.run(args)
+            if result is not OTHER:
+                return result
         rootless = self.rootless
         if (
             rootless is not None
@@ -136,27 +144,20 @@ class JitFunction(Transformed):
             if type(result) is not Effects:
                 return result
             return lift.attach(lift.structure_of_roots(()), (), *result)
-        repeated = None
-        if self.repeat is not None and not kwargs:
-            repeated = self.repeat.match((*self.bound, *args) if self.bound else args)
-        if repeated is not None:
-            structure, roots, program, args = repeated
-        else:
-            structure, roots, program, args, kwargs = self._prepare(args, kwargs)
-        again = repeated is not None
-        out, sent, note = program(structure.values(), args, kwargs, again=again)
+        structure, roots, program, taken, kwargs = self._prepare(args, kwargs)
+        out, sent, note = program(structure.values(), taken, kwargs)
+        if roots and not kwargs and self.may_repeat:
+            self.repeat = Repeat(args, taken, structure, program)
         if sent or note.patch is not None:
             return lift.attach(structure, roots, out, sent, note)
         return out
 
     def lower(self, *args: Any, **kwargs: Any) -> jax.stages.Lowered:
         """Lower for these arguments without running, as ``jax.jit(f).lower`` does."""
-        structure, _, program, args, kwargs = self._prepare(args, kwargs)
+        structure, _, program, args, kwargs = self._prepare((*self.bound, *args), kwargs)
         return program.lower(structure.values(), args, kwargs)
 
     def _prepare(self, args: tuple, kwargs: dict) -> tuple[Structure, tuple, Program, tuple, dict]:
-        if self.bound:
-            args = (*self.bound, *args)
         if self.shardings is not None:
             args, kwargs = positional(self.fun, args, kwargs)
         if self.static_argnums or self.static_argnames:
@@ -181,9 +182,6 @@ class JitFunction(Transformed):
                 program.shardings = ProgramShardings(self.shardings, structure, entries)
             while len(self.programs) > self.max_programs:
                 self.programs.popitem(last=False)
-        static = self.static_argnums or self.static_argnames
-        if roots and not kwargs and not static and self.shardings is None:
-            self.repeat = Repeat(args, taken[0], structure, program)
         return structure, roots, program, taken[0], taken[1]
 
     def _donated_roots(self, args: tuple, kwargs: dict) -> tuple[int, ...]:

@@ -27,7 +27,7 @@ from nnxtrain.nnx import trace
 from nnxtrain.nnx.graph.graphdef import ArrayDef, GraphDef, ObjectDef
 from nnxtrain.nnx.graph.state import State
 from nnxtrain.nnx.graph.static import static_equal
-from nnxtrain.nnx.graph.structure import Check, Structure, structure_of, verify, walk
+from nnxtrain.nnx.graph.structure import Check, Numbers, Structure, structure_of, verify, walk
 from nnxtrain.nnx.module.module import Object
 from nnxtrain.nnx.variable.variable import Variable, put_raw
 
@@ -106,7 +106,7 @@ class Note:
     __slots__ = ("changed", "patch")
 
     def __init__(self, changed: tuple[int, ...], patch: Patch | None):
-        self.changed = changed
+        self.changed = Numbers(changed)
         self.patch = patch
 
 
@@ -365,13 +365,18 @@ def attach(structure: Structure, roots: tuple[Any, ...], out: Any, sent: Any, no
     if note.patch is not None:
         return _replay(note.patch, roots, out, sent)
     if note.changed:
-        if trace.thread.level is not None or trace.current_trace() is not trace.EAGER:
-            for number in note.changed:
-                leaf = structure.leaves[number]
-                if isinstance(leaf, Variable):
-                    trace.check_write(leaf)
-        structure.put(note, note.changed, sent)
+        write(structure, sent, note)
     return out
+
+
+def write(structure: Structure, sent: Any, note: Note) -> None:
+    """Write the values that a call changed, where its structure stayed as it was."""
+    if trace.thread.level is not None or trace.current_trace() is not trace.EAGER:
+        for number in note.changed:
+            leaf = structure.leaves[number]
+            if isinstance(leaf, Variable):
+                trace.check_write(leaf)
+    structure.put(note.changed, sent)
 
 
 def _replay(patch: Patch, roots: tuple[Any, ...], out: Any, sent: Any) -> Any:

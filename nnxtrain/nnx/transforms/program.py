@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import jax
 
 from nnxtrain.nnx.graph.graphdef import GraphDef
+from nnxtrain.nnx.graph.structure import Numbers
 from nnxtrain.nnx.inspection.recompile import watchers
 from nnxtrain.nnx.transforms import lift
 from nnxtrain.nnx.transforms.donation import leaves_below, share_arrays, unshared
@@ -45,8 +46,8 @@ class Program:
         self.may_donate = (
             leaves_below(graphdef, num_roots, donated_roots) if donated_roots else frozenset()
         )
-        self.donated: tuple[int, ...] = ()
-        self.kept: tuple[int, ...] = tuple(range(graphdef.num_leaves))
+        self.donated = Numbers()
+        self.kept = Numbers(range(graphdef.num_leaves))
         self.shardings: ProgramShardings | None = None
         self.compiled: Any = None
         self.compiling = threading.RLock()
@@ -98,10 +99,8 @@ class Program:
         if self.may_donate:
             note = self._abstract_note(values, args, kwargs)
             written = set(note.changed) if note.patch is None else set()
-            self.donated = tuple(sorted(written & self.may_donate))
-            self.kept = tuple(
-                i for i in range(self.graphdef.num_leaves) if i not in written & self.may_donate
-            )
+            self.donated = Numbers(sorted(written & self.may_donate))
+            self.kept = Numbers(i for i in self.kept if i not in written & self.may_donate)
         options = dict(jitted.jax_options)
         if self.shardings is not None:
             options |= self.shardings.jax_options(args, self.donated, self.kept)
@@ -140,41 +139,26 @@ class Program:
         """True where there are no objects among the arguments, so that JAX can be handed these as they are."""
         return self.num_roots == 0 and self.shardings is None
 
-    def _arguments(
-        self, values: list[Any], args: tuple, kwargs: dict, *, unshare: bool = True
-    ) -> tuple[list[Any], ...]:
-        """The arguments before the user's. ``unshare``: copy what may be donated and stands there twice."""
+    def _arguments(self, values: list[Any], args: tuple, kwargs: dict) -> tuple[list[Any], ...]:
+        """The arguments before the user's; what may be donated and stands there twice is copied."""
         if self.is_rootless:
             return ()
         if not self.donated:
             return [], values
         donated = [values[i] for i in self.donated]
         kept = [values[i] for i in self.kept]
-        if unshare:
-            others = jax.tree.leaves((args, kwargs))
-            if share_arrays(values, others):
-                donated = unshared(donated, {*map(id, jax.tree.leaves(kept)), *map(id, others)})
+        others = jax.tree.leaves((args, kwargs))
+        if share_arrays(values, others):
+            donated = unshared(donated, {*map(id, jax.tree.leaves(kept)), *map(id, others)})
         return donated, kept
 
     def __call__(
-        self, values: list[Any], args: tuple, kwargs: dict, *, again: bool = False
+        self, values: list[Any], args: tuple, kwargs: dict
     ) -> tuple[Any, list[Any], lift.Note]:
-        """Run. ``again``: with the same objects as in the last call, which returned arrays that are no one else's.
-
-        So these are not compared then: should the caller have made them share an array since, XLA refuses to donate it.
-        """
         if self.compiled is None:
             self.compile(values, args, kwargs)
         if watchers:
             result = self.jitted.history.run_watched(self, values, args, kwargs)
-        elif again and self.donated:
-            try:
-                before = self._arguments(values, args, kwargs, unshare=False)
-                result = self.compiled(*before, *args, **kwargs)
-            except (jax.errors.JaxRuntimeError, ValueError):  # either, by where JAX notices
-                if not share_arrays(values, jax.tree.leaves((args, kwargs))):
-                    raise
-                result = self.compiled(*self._arguments(values, args, kwargs), *args, **kwargs)
         else:
             result = self.compiled(*self._arguments(values, args, kwargs), *args, **kwargs)
         if self.is_rootless and type(result) is not Effects:

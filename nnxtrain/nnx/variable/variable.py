@@ -31,14 +31,26 @@ V = TypeVar("V", bound="Variable")
 class Epoch:
     """What this process wrote, so that a cached structure need not look at each of its parts.
 
-    ``count`` counts the metadata writes; ``structure`` is another object after each change of a container.
+    ``count`` counts the metadata writes; ``structure`` is another object after each of them, and after each change of
+    a container.
     """
 
     count = 0
     structure: object = object()
 
+    @classmethod
+    def metadata_written(cls) -> None:
+        cls.count += 1
+        cls.structure = object()
 
-class Variable(Generic[A]):
+
+class _Held:
+    """Only the value: the slot of a base class lies beside the object's head, in the same line of the CPU's cache."""
+
+    __slots__ = ("_value",)
+
+
+class Variable(_Held, Generic[A]):
     """A box for a value that can change: ``v.value`` (or ``v[...]``) reads and writes it.
 
     Args:
@@ -56,7 +68,7 @@ class Variable(Generic[A]):
     ([1.0, 8.0, 5.0], (3,), 'm')
     """
 
-    __slots__ = ("__weakref__", "_frozen", "_level", "_metadata", "_path", "_trace", "_value")
+    __slots__ = ("__weakref__", "_frozen", "_level", "_metadata", "_path", "_trace")
 
     _value: Any
     _metadata: dict[str, Any]
@@ -229,7 +241,7 @@ class Variable(Generic[A]):
         if Static(metadata) != Static(self._metadata):
             trace.check_write(self)
             object.__setattr__(self, "_metadata", metadata)
-            Epoch.count += 1
+            Epoch.metadata_written()
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
@@ -345,7 +357,7 @@ _OWN = frozenset(
 )
 
 # The slot's own accessors: no Python frame is entered, so whole lists are read and written by map().
-put_raw = Variable.__dict__["_value"].__set__
+put_raw = _Held.__dict__["_value"].__set__
 get_raw = operator.attrgetter("_value")
 
 
