@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-PYTEST_ARGS ?= -n 2
+PYTEST_ARGS ?= -n 2 --dist worksteal
 BENCH_VENV ?= .venv-bench
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 

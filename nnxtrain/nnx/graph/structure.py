@@ -65,14 +65,6 @@ class FixedArray:
 Leaf = Variable | ArraySlot | FixedArray
 
 
-class Numbers(tuple[int, ...]):
-    """The numbers of some leaves. Compares by identity: the leaves themselves are looked up once for each Structure."""
-
-    __slots__ = ()
-    __eq__ = object.__eq__
-    __hash__ = object.__hash__
-
-
 class Structure:
     """What was found by walking one graph, or the graphs of several roots together.
 
@@ -80,19 +72,21 @@ class Structure:
       graphdef: its static part.
       leaves: the live leaves in the order of the GraphDef; each has ``_value``.
       nodes: node number -> container or Variable (empty in a cached structure, where they would keep the roots alive).
+      plain: all leaves are Variables.
+      parts: lists of some leaves that are needed again, by what they are needed for.
     """
 
     __slots__ = (
         "__weakref__",
         "_checked",
         "_epoch",
-        "_plain",
         "_versions",
         "containers",
         "graphdef",
         "leaves",
         "nodes",
         "parts",
+        "plain",
         "roots",
     )
 
@@ -110,8 +104,8 @@ class Structure:
         self._checked: object = (
             None  # the Epoch.structure under which the versions were last compared
         )
-        self._plain = all(isinstance(leaf, Variable) for leaf in leaves)
-        self.parts: dict[Numbers, list[Leaf]] = {}
+        self.plain = all(isinstance(leaf, Variable) for leaf in leaves)
+        self.parts: dict[Any, Any] = {}
 
     def forget_roots(self) -> Structure:
         """Drop the references to the roots: who caches a structure must not keep its roots alive."""
@@ -137,23 +131,21 @@ class Structure:
         """The present value of each leaf."""
         return list(map(get_raw, self.leaves))
 
-    def part(self, numbers: Numbers) -> list[Leaf]:
-        """Some of the leaves, which are looked up once."""
-        leaves = self.parts[numbers] = [self.leaves[i] for i in numbers]
-        return leaves
-
-    def get(self, numbers: Numbers) -> list[Any]:
-        """The present values of some of the leaves."""
-        return list(map(get_raw, self.parts.get(numbers) or self.part(numbers)))
-
-    def put(self, numbers: Numbers, values: Sequence[Any]) -> None:
-        """Write values to some of the leaves."""
-        leaves = self.parts.get(numbers) or self.part(numbers)
-        if self._plain:
-            deque(map(put_raw, leaves, values), maxlen=0)  # runs the map without a loop in Python
+    def put(self, changed: tuple[int, ...], values: Sequence[Any]) -> None:
+        """Write values to the leaves with the numbers ``changed``."""
+        leaves = self.parts.get(changed)
+        if leaves is None:
+            leaves = self.parts[changed] = [self.leaves[i] for i in changed]
+        if self.plain:
+            put_values(leaves, values)
         else:
             for leaf, value in zip(leaves, values):
                 leaf._value = value
+
+
+def put_values(variables: list[Any], values: Sequence[Any]) -> None:
+    """Write each Variable's value, unchecked."""
+    deque(map(put_raw, variables, values), maxlen=0)  # runs the map without a loop in Python
 
 
 _version = operator.attrgetter("_version")

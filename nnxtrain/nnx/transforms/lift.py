@@ -27,7 +27,7 @@ from nnxtrain.nnx import trace
 from nnxtrain.nnx.graph.graphdef import ArrayDef, GraphDef, ObjectDef
 from nnxtrain.nnx.graph.state import State
 from nnxtrain.nnx.graph.static import static_equal
-from nnxtrain.nnx.graph.structure import Check, Numbers, Structure, structure_of, verify, walk
+from nnxtrain.nnx.graph.structure import Check, Structure, structure_of, verify, walk
 from nnxtrain.nnx.module.module import Object
 from nnxtrain.nnx.variable.variable import Variable, put_raw
 
@@ -106,7 +106,7 @@ class Note:
     __slots__ = ("changed", "patch")
 
     def __init__(self, changed: tuple[int, ...], patch: Patch | None):
-        self.changed = Numbers(changed)
+        self.changed = changed
         self.patch = patch
 
 

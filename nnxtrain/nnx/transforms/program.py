@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import jax
 
 from nnxtrain.nnx.graph.graphdef import GraphDef
-from nnxtrain.nnx.graph.structure import Numbers
 from nnxtrain.nnx.inspection.recompile import watchers
 from nnxtrain.nnx.transforms import lift
 from nnxtrain.nnx.transforms.donation import leaves_below, share_arrays, unshared
@@ -46,8 +45,8 @@ class Program:
         self.may_donate = (
             leaves_below(graphdef, num_roots, donated_roots) if donated_roots else frozenset()
         )
-        self.donated = Numbers()
-        self.kept = Numbers(range(graphdef.num_leaves))
+        self.donated: tuple[int, ...] = ()
+        self.kept: tuple[int, ...] = tuple(range(graphdef.num_leaves))
         self.shardings: ProgramShardings | None = None
         self.compiled: Any = None
         self.compiling = threading.RLock()
@@ -99,8 +98,8 @@ class Program:
         if self.may_donate:
             note = self._abstract_note(values, args, kwargs)
             written = set(note.changed) if note.patch is None else set()
-            self.donated = Numbers(sorted(written & self.may_donate))
-            self.kept = Numbers(i for i in self.kept if i not in written & self.may_donate)
+            self.donated = tuple(sorted(written & self.may_donate))
+            self.kept = tuple(i for i in self.kept if i not in written & self.may_donate)
         options = dict(jitted.jax_options)
         if self.shardings is not None:
             options |= self.shardings.jax_options(args, self.donated, self.kept)

@@ -3,8 +3,8 @@
 A training loop calls one function with the same few objects, step after step. As long as no container of the process
 has changed, neither has their structure, and all that is left to do is to see that the objects are the same.
 
-This is the one path of the library that every step of a training run takes, so it is written for speed: few calls of
-Python functions, and each Variable is touched once to read it and once to write it.
+This is the one path of the library that every step of a training run takes. Between two steps the CPU's caches are
+cold, so it is written to touch few things: not the objects themselves, and each Variable once to read it, once to write it.
 """
 
 from __future__ import annotations
@@ -14,11 +14,13 @@ from typing import Any
 
 import jax
 
-from nnxtrain.nnx.graph.structure import Check, Structure, verify
+from nnxtrain.nnx import trace
+from nnxtrain.nnx.graph.structure import Check, Structure, put_values, verify
+from nnxtrain.nnx.module.module import Object
 from nnxtrain.nnx.transforms.donation import share_arrays
-from nnxtrain.nnx.transforms.lift import Slot, attach, leaf_types, write
+from nnxtrain.nnx.transforms.lift import Note, Slot, attach, leaf_types
 from nnxtrain.nnx.transforms.program import Program
-from nnxtrain.nnx.variable.variable import Epoch
+from nnxtrain.nnx.variable.variable import Epoch, Variable, get_raw
 
 OTHER = object()  # the answer to a call that is not the same again
 
@@ -26,32 +28,31 @@ OTHER = object()  # the answer to a call that is not the same again
 class Repeat:
     """A call by position. It keeps neither the objects alive nor their structure, which the first of them holds.
 
+    That structure dies with any of its objects, so an object at a known place in memory is the known one.
+
     Args:
       args: the arguments, objects among them.
       taken: the same with the objects' Slots.
-      structure, program: what the objects are, and what is to be run.
+      structure, program, note: what the objects are, what was run, and what it changed.
     """
 
-    __slots__ = (
-        "compiled",
-        "donated",
-        "epoch",
-        "kept",
-        "length",
-        "objects",
-        "structure",
-    )
+    __slots__ = ("compiled", "epoch", "flat", "note", "objects", "structure", "types")
 
-    def __init__(self, args: tuple, taken: tuple, structure: Structure, program: Program):
+    def __init__(
+        self, args: tuple, taken: tuple, structure: Structure, program: Program, note: Note
+    ):
         self.epoch = Epoch.structure
-        self.length = len(args)
-        self.objects = [
-            (place, weakref.ref(args[place]), slot)
-            for place, slot in enumerate(taken)
-            if type(slot) is Slot
-        ]
         self.structure = weakref.ref(structure)
-        self.compiled, self.donated, self.kept = program.compiled, program.donated, program.kept
+        self.types = list(map(type, args))
+        self.objects = [
+            (place, id(args[place]), slot) for place, slot in enumerate(taken) if type(slot) is Slot
+        ]
+        self.flat = [place for place, kind in enumerate(self.types) if kind in (dict, tuple, list)]
+        self.compiled, self.note = program.compiled, note
+        if note not in structure.parts:
+            leaves = structure.leaves
+            numbers = (program.donated, program.kept, note.changed)
+            structure.parts[note] = [[leaves[i] for i in part] for part in numbers]
 
     def run(self, args: tuple) -> Any:
         """Run and return the result, or ``OTHER`` for another call.
@@ -60,19 +61,25 @@ class Repeat:
         Should the caller have made two Variables share one since, XLA refuses, and the call is made in the longer way.
         """
         structure = self.structure()
-        if self.epoch is not Epoch.structure or structure is None or len(args) != self.length:
+        if (
+            structure is None
+            or self.epoch is not Epoch.structure
+            or list(map(type, args)) != self.types
+        ):
             return OTHER
         taken = list(args)
-        for place, known, slot in self.objects:
-            if args[place] is not known():
+        for place, number, slot in self.objects:
+            if id(taken[place]) != number:
                 return OTHER
             taken[place] = slot
-        if not leaf_types.issuperset(map(type, taken)):  # there may be other objects in a tree
-            return OTHER
+        for place in self.flat:
+            if not _holds_leaves(taken[place]):
+                return OTHER
         if Check.enabled:
             roots = self._roots(args)
             verify(structure, roots if len(roots) > 1 else roots[0])
-        donated, kept = structure.get(self.donated), structure.get(self.kept)
+        donated, kept, written = structure.parts[self.note]
+        donated, kept = list(map(get_raw, donated)), list(map(get_raw, kept))
         try:
             out, sent, note = self.compiled(donated, kept, *taken)
         except (jax.errors.JaxRuntimeError, ValueError):  # either, by where JAX notices
@@ -80,11 +87,27 @@ class Repeat:
                 return OTHER
             raise
         # What was read is still held: to free arrays between the writes is slower than all of them after.
-        if note.patch is not None:
-            return attach(structure, self._roots(args), out, sent, note)
-        if sent:
-            write(structure, sent, note)
-        return out
+        is_eager = trace.thread.level is None and trace.current_trace() is trace.EAGER
+        if note is self.note and is_eager and structure.plain and note.patch is None:
+            put_values(written, sent)
+            return out
+        return attach(structure, self._roots(args), out, sent, note)
+
+    @staticmethod
+    def fits(args: tuple) -> bool:
+        """Whether a call can be repeated: no object is inside an argument where it would not be seen."""
+        return all(
+            isinstance(x, Object | Variable) or type(x) in leaf_types or _holds_leaves(x)
+            for x in args
+        )
 
     def _roots(self, args: tuple) -> tuple:
         return tuple({slot: args[place] for place, _, slot in self.objects}.values())
+
+
+def _holds_leaves(value: Any) -> bool:
+    """Whether this is a dict, a tuple or a list of arrays and numbers: a batch."""
+    kind = type(value)
+    if kind is dict:
+        return leaf_types.issuperset(map(type, value.values()))
+    return kind in (tuple, list) and leaf_types.issuperset(map(type, value))
