@@ -19,6 +19,7 @@ RUNTIME = (
     "in_features",
     "num_classes",
     "vocab_size",
+    "num_targets",
     "learning_rate",
     "total_steps",
     "spec",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
@@ -31,7 +32,11 @@ class Source(Protocol):
     def __len__(self) -> int: ...
 
     def batch(self, ids: np.ndarray) -> Batch:
-        """Return ``{"image": uint8[B, H, W, C], "label": int32[B]}`` of the examples ``ids``."""
+        """Return the examples ``ids`` (``int64[B]``) as arrays by name, each of B rows.
+
+        What the model sees is ``input``; ``label`` (``int32``, class or token numbers) or ``target`` (``float32``)
+        is what it is to say. Further names are the task's affair.
+        """
         ...
 
 
@@ -39,41 +44,42 @@ class ArraySource:
     """Examples held in arrays, in memory or memory-mapped.
 
     Args:
-      images: ``uint8[N, H, W, C]``.
-      labels: Integers ``[N]``.
+      arrays: By name, each of N rows: ``input`` of the spec's shape and dtype, and ``label``, whole numbers ``[N]``, or
+        ``target``, numbers ``[N, targets]``, or what else the task asks for.
       spec: What the examples are.
-      fingerprint: The content's digest where it is known already; otherwise it is computed on first
-        use.
+      fingerprint: The content's digest where it is known already; otherwise it is computed on first use.
 
     Raises:
       InputError: The arrays do not fit together or do not fit ``spec``.
     """
 
     def __init__(
-        self, images: np.ndarray, labels: np.ndarray, spec: Spec, fingerprint: str | None = None
+        self, arrays: Mapping[str, np.ndarray], spec: Spec, fingerprint: str | None = None
     ) -> None:
-        if len(images) != len(labels):
-            raise InputError(f"data: {len(images)} images but {len(labels)} labels")
-        if images.shape[1:] != tuple(spec.input_shape) or images.dtype != spec.input_dtype:
+        inputs = arrays["input"]
+        for name, array in arrays.items():
+            if len(array) != len(inputs):
+                raise InputError(f"data: {len(inputs)} inputs but {len(array)} {name}s")
+        if inputs.shape[1:] != tuple(spec.input_shape) or inputs.dtype != spec.input_dtype:
             raise InputError(
-                f"data: images are {images.dtype}{list(images.shape[1:])}, "
+                f"data: inputs are {inputs.dtype}{list(inputs.shape[1:])}, "
                 f"the spec says {spec.input_dtype}{list(spec.input_shape)}"
             )
-        # A view of the base class: indexing np.memmap itself is several times slower.
-        self.images = np.asarray(images)
-        self.labels = np.asarray(labels, np.int32)
+        dtypes = {"label": np.int32, "target": np.float32}
+        # Views of the base class: indexing np.memmap itself is several times slower.
+        self.arrays = {name: np.asarray(a, dtypes.get(name)) for name, a in arrays.items()}
         self.spec = spec
         self._fingerprint = fingerprint
 
     @cached_property
     def fingerprint(self) -> str:
-        return self._fingerprint or digest(self.images, self.labels)
+        return self._fingerprint or digest(*self.arrays.values())
 
     def __len__(self) -> int:
-        return len(self.images)
+        return len(self.arrays["input"])
 
     def batch(self, ids: np.ndarray) -> Batch:
-        return {"image": self.images[ids], "label": self.labels[ids]}
+        return {name: array[ids] for name, array in self.arrays.items()}
 
 
 class Subset:
@@ -81,7 +87,8 @@ class Subset:
 
     >>> import numpy as np
     >>> spec = Spec((2, 2, 1), "uint8", 3, ("a", "b", "c"), (0.5,), (0.2,))
-    >>> source = ArraySource(np.zeros((3, 2, 2, 1), np.uint8), np.arange(3), spec)
+    >>> arrays = {"input": np.zeros((3, 2, 2, 1), np.uint8), "label": np.arange(3)}
+    >>> source = ArraySource(arrays, spec)
     >>> Subset(source, np.array([2, 0])).batch(np.array([0]))["label"]
     array([2], dtype=int32)
     """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
@@ -17,17 +18,27 @@ _CHUNK = 1024  # images summed at a time
 
 
 def channel_statistics(
-    images: np.ndarray, ids: np.ndarray
+    inputs: np.ndarray, ids: np.ndarray
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return mean and (population) standard deviation of each channel of ``images[ids]``, 0..1
-    scale.
+    """Return mean and (population) standard deviation of each channel (the last axis) of ``inputs[ids]``.
 
-    Sums are kept in integers, so the result does not depend on any order. A constant channel has
-    the deviation 1.0, so that one can divide by it.
+    Bytes are on the 0..1 scale, and their sums are kept in integers, so the result does not depend on any order; floats
+    are taken as they are. Tokens (other integers) have no statistics: both are empty. A constant channel has the
+    deviation 1.0, so that one can divide by it.
 
     >>> channel_statistics(np.array([0, 255], np.uint8).reshape(2, 1, 1, 1), np.arange(2))
     ((0.5,), (0.5,))
+    >>> channel_statistics(np.array([[1.0, 5.0], [3.0, 5.0]]), np.arange(2))
+    ((2.0, 5.0), (1.0, 1.0))
     """
+    if inputs.dtype == np.uint8:
+        return _of_bytes(inputs, ids)
+    if np.issubdtype(inputs.dtype, np.floating) and inputs.ndim > 1:
+        return _of_floats(inputs, ids)
+    return (), ()
+
+
+def _of_bytes(images: np.ndarray, ids: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
     channels = images.shape[-1]
     sums, squares = [0] * channels, [0] * channels
     for start in range(0, len(ids), _CHUNK):
@@ -41,6 +52,21 @@ def channel_statistics(
     variances = [q * count - s * s for s, q in zip(sums, squares)]
     std = tuple(math.sqrt(v) / (255 * count) if v else 1.0 for v in variances)
     return mean, std
+
+
+def _of_floats(inputs: np.ndarray, ids: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Two passes, as the deviation of large numbers is lost in one."""
+
+    def total(part: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+        sums = np.zeros(inputs.shape[-1])
+        for start in range(0, len(ids), _CHUNK):
+            chunk = inputs[ids[start : start + _CHUNK]].astype(np.float64)
+            sums += part(chunk.reshape(-1, inputs.shape[-1])).sum(0)
+        return sums / (len(ids) * math.prod(inputs.shape[1:-1]))
+
+    mean = total(lambda x: x)
+    std = np.sqrt(total(lambda x: np.square(x - mean)))
+    return tuple(mean.tolist()), tuple(np.where(std > 0, std, 1.0).tolist())
 
 
 def cached_statistics(

@@ -92,7 +92,7 @@ class TFDSImages:
     def load(self) -> Splits:
         """Return the three splits, preparing the set first where need be.
 
-        Images are ``uint8[B, height, width, channels]``, labels ``int32[B]``.
+        A batch has ``input``, ``uint8[B, height, width, channels]``, and ``label``, ``int32[B]``.
 
         Raises:
           InputError: As ``prepare``; or a split or a choice of classes leaves no examples.
@@ -118,7 +118,7 @@ class TFDSImages:
             mean=mean,
             std=std,
         )
-        source = ArraySource(data.images, labels, spec, fingerprint)
+        source = ArraySource({"input": data.images, "label": labels}, spec, fingerprint)
         return Splits(**{name: Subset(source, ids) for name, ids in parts.items()})
 
     def _builder(self) -> Any:

@@ -20,7 +20,7 @@ class Classification:
         https://arxiv.org/abs/1512.00567).
       spec: the data set's, for the channels' mean and standard deviation.
 
-    A batch has ``image`` uint8[B, H, W, C], ``label`` int32[B] and perhaps ``mask`` bool[B] (False: padding).
+    A batch has ``input`` uint8[B, H, W, C], ``label`` int32[B] and perhaps ``mask`` bool[B] (False: padding).
     """
 
     def __init__(self, label_smoothing: float = 0.0, *, spec: Spec):
@@ -33,7 +33,7 @@ class Classification:
         """The model's input: float32[B, H, W, C], each channel with mean 0 and standard deviation 1 over the train split."""
         mean = jnp.asarray(self.spec.mean, jnp.float32)
         std = jnp.asarray(self.spec.std, jnp.float32)
-        return (batch["image"].astype(jnp.float32) / 255.0 - mean) / std
+        return (batch["input"].astype(jnp.float32) / 255.0 - mean) / std
 
     def outputs(self, model: Any, batch: dict[str, jax.Array]) -> dict[str, jax.Array]:
         """Run the model; return per example ``loss`` float32[B], ``logits`` float32[B, classes] and ``labels`` int32[B]."""

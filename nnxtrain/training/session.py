@@ -57,9 +57,7 @@ class Session:
                 config.model,
                 packages=packages,
                 rngs=nnx.Rngs(config.seed),
-                input_shape=spec.input_shape,
-                in_features=spec.input_shape[-1],
-                num_classes=spec.num_classes,
+                **spec.runtime_values(),
             )
             return TrainState(model, tx, task.metrics())
 

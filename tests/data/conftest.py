@@ -46,4 +46,7 @@ def counting_source() -> ArraySource:
     """Ten 2x2 images; every pixel of image i is i, and so is its label."""
     images = np.broadcast_to(np.arange(10, dtype=np.uint8)[:, None, None, None], (10, 2, 2, 1))
     names = tuple("abcdefghij")
-    return ArraySource(images, np.arange(10), Spec((2, 2, 1), "uint8", 10, names, (0.1,), (0.2,)))
+    return ArraySource(
+        {"input": images, "label": np.arange(10)},
+        Spec((2, 2, 1), "uint8", 10, names, (0.1,), (0.2,)),
+    )

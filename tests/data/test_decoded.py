@@ -61,11 +61,11 @@ def test_a_damaged_entry_is_rebuilt(
     dataset = TFDSImages(name="shapes5/tiny", data_dir=str(root))
     before = dataset.load()
     ids = np.arange(len(before.test))
-    images = before.test.batch(ids)["image"]
+    images = before.test.batch(ids)["input"]
     damage(entry_of(root) / file)
     after = dataset.load()
     assert after.test.fingerprint == before.test.fingerprint
-    assert np.array_equal(after.test.batch(ids)["image"], images)
+    assert np.array_equal(after.test.batch(ids)["input"], images)
     assert [p.name for p in (root / "decoded").iterdir()] == [entry_of(root).name]
 
 

@@ -36,10 +36,10 @@ def test_starting_late_gives_the_tail(counting_source: ArraySource, start: int) 
 def test_image_and_label_belong_together(counting_source: ArraySource) -> None:
     with train_batches(counting_source, batch_size=4, seed=0) as batches:
         batch = next(batches)
-    assert batch["image"].shape == (4, 2, 2, 1)
-    assert batch["image"].dtype == np.uint8
+    assert batch["input"].shape == (4, 2, 2, 1)
+    assert batch["input"].dtype == np.uint8
     assert batch["label"].dtype == np.int32
-    assert (batch["image"][:, 0, 0, 0] == batch["label"]).all()
+    assert (batch["input"][:, 0, 0, 0] == batch["label"]).all()
 
 
 def test_no_thread_outlives_the_loop(counting_source: ArraySource) -> None:

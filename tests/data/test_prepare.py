@@ -32,7 +32,7 @@ def as_set(images: np.ndarray, labels: np.ndarray) -> set[tuple[bytes, int]]:
 
 def contents(*sources: Source) -> set[tuple[bytes, int]]:
     batches = [source.batch(np.arange(len(source))) for source in sources]
-    return set().union(*(as_set(batch["image"], batch["label"]) for batch in batches))
+    return set().union(*(as_set(batch["input"], batch["label"]) for batch in batches))
 
 
 def cifar10(root: Path, archives: Path | None, **kwargs: object) -> TFDSImages:

@@ -16,7 +16,7 @@ def splits(tmp_path_factory: pytest.TempPathFactory) -> Splits:
 
 def pixels_and_targets(source: Source) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     batch = source.batch(np.arange(len(source)))
-    flat = batch["image"].reshape(len(source), -1).astype(np.float32) / 127.5 - 1
+    flat = batch["input"].reshape(len(source), -1).astype(np.float32) / 127.5 - 1
     pixels = np.hstack([flat, np.ones((len(flat), 1), np.float32)])
     return pixels, np.eye(5, dtype=np.float32)[batch["label"]], batch["label"]
 

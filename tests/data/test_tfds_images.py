@@ -22,15 +22,15 @@ def everything(source: Source) -> dict[str, np.ndarray]:
 
 
 def rows(source: Source) -> set[bytes]:
-    return {image.tobytes() for image in everything(source)["image"]}
+    return {image.tobytes() for image in everything(source)["input"]}
 
 
 def test_the_three_splits(tiny: Tiny) -> None:
     splits = tiny().load()
     assert (len(splits.train), len(splits.validation), len(splits.test)) == (360, 40, 100)
     batch = splits.train.batch(np.array([5, 0, 5]))
-    assert batch["image"].shape == (3, 32, 32, 3)
-    assert batch["image"].dtype == np.uint8
+    assert batch["input"].shape == (3, 32, 32, 3)
+    assert batch["input"].dtype == np.uint8
     assert batch["label"].dtype == np.int32
     spec = splits.train.spec
     assert spec == splits.validation.spec == splits.test.spec
@@ -50,7 +50,7 @@ def test_no_example_is_in_two_splits(tiny: Tiny) -> None:
 
 def test_statistics_are_those_of_the_carved_train_split(tiny: Tiny) -> None:
     splits = tiny().load()
-    images = everything(splits.train)["image"] / 255
+    images = everything(splits.train)["input"] / 255
     np.testing.assert_allclose(splits.train.spec.mean, images.mean((0, 1, 2)), rtol=1e-12)
     np.testing.assert_allclose(splits.train.spec.std, images.std((0, 1, 2)), rtol=1e-12)
 
@@ -61,7 +61,7 @@ def test_stock_tfds_reads_what_was_prepared(tiny: Tiny) -> None:
     examples = list(builder.as_data_source("test"))
     ours = everything(dataset.load().test)
     assert [example["label"] for example in examples] == ours["label"].tolist()
-    assert np.array_equal(np.stack([example["image"] for example in examples]), ours["image"])
+    assert np.array_equal(np.stack([example["image"] for example in examples]), ours["input"])
 
 
 def test_classes_are_kept_and_relabelled_in_the_given_order(tiny: Tiny) -> None:
@@ -72,19 +72,19 @@ def test_classes_are_kept_and_relabelled_in_the_given_order(tiny: Tiny) -> None:
         before, after = everything(getattr(whole, name)), everything(getattr(part, name))
         for new, old in ((0, 3), (1, 0)):
             assert np.array_equal(
-                after["image"][after["label"] == new], before["image"][before["label"] == old]
+                after["input"][after["label"] == new], before["input"][before["label"] == old]
             )
         assert set(after["label"]) == {0, 1}
     assert part.test.fingerprint != tiny(classes=["circle", "star"]).load().test.fingerprint
 
 
 def test_resizing_is_pillows_antialiased_bilinear(tiny: Tiny) -> None:
-    original = everything(tiny().load().test)["image"]
+    original = everything(tiny().load().test)["input"]
     for height, width in ((56, 56), (10, 14)):
         splits = tiny(image_size=[height, width]).load()
         assert splits.test.spec.input_shape == (height, width, 3)
         expected = Image.fromarray(original[7]).resize((width, height), Image.Resampling.BILINEAR)
-        assert np.array_equal(splits.test.batch(np.array([7]))["image"][0], np.asarray(expected))
+        assert np.array_equal(splits.test.batch(np.array([7]))["input"][0], np.asarray(expected))
 
 
 def test_split_syntax_reaches_the_examples(tiny: Tiny) -> None:

@@ -8,13 +8,13 @@ from nnxtrain.tasks import Classification
 SPEC = Spec((2, 2, 3), "uint8", 4, ("a", "b", "c", "d"), (0.5, 0.4, 0.3), (0.1, 0.2, 0.3))
 RNG = np.random.default_rng(0)
 BATCH = {
-    "image": RNG.integers(0, 256, (5, 2, 2, 3)).astype(np.uint8),
+    "input": RNG.integers(0, 256, (5, 2, 2, 3)).astype(np.uint8),
     "label": RNG.integers(0, 4, 5).astype(np.int32),
 }
 
 
 def test_inputs_are_standardised_by_channel():
-    expected = (BATCH["image"] / 255.0 - SPEC.mean) / SPEC.std
+    expected = (BATCH["input"] / 255.0 - SPEC.mean) / SPEC.std
     np.testing.assert_allclose(
         Classification(spec=SPEC).inputs(BATCH), expected, rtol=1e-5, atol=1e-6
     )

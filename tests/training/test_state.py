@@ -82,7 +82,7 @@ def test_an_evaluation_leaves_the_modes_of_the_layers_alone():
     )
     graphdef = nnx.graphdef(model)
     spec = Spec((3,), "uint8", 3, ("a", "b", "c"), (0.0,), (1.0,))
-    source = ArraySource(np.ones((4, 3), np.uint8), np.zeros(4, np.int32), spec)
+    source = ArraySource({"input": np.ones((4, 3), np.uint8), "label": np.zeros(4, np.int32)}, spec)
 
     def eval_step(model, metrics, batch):
         assert model.layers[1].deterministic

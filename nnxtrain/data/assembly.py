@@ -1,0 +1,124 @@
+"""From arrays to a data set: the parts that are not given are taken from train, and the spec is read off the arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from nnxtrain.data.selection import carve
+from nnxtrain.data.source import ArraySource, Splits, Subset
+from nnxtrain.data.spec import Spec
+from nnxtrain.data.statistics import channel_statistics
+from nnxtrain.errors import InputError
+
+SPLITS = ("train", "validation", "test")
+Arrays = Mapping[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Division:
+    """How a validation and a test split are taken from train where there are none.
+
+    Attributes:
+      validation, test: Their shares of train, taken class by class where there are labels.
+      seed: Decides which examples are taken.
+    """
+
+    validation: float
+    test: float
+    seed: int
+
+    def __post_init__(self) -> None:
+        for name in ("validation", "test"):
+            share = getattr(self, name)
+            if not isinstance(share, int | float) or not 0 < share < 1:
+                raise InputError(f"data.{name}_fraction must lie between 0 and 1, got {share!r}")
+        if self.validation + self.test >= 1:
+            raise InputError("data: validation_fraction and test_fraction leave nothing for train")
+
+    def of(
+        self, labels: np.ndarray | None, size: int, given: Sequence[str]
+    ) -> dict[str, np.ndarray]:
+        """The example numbers of train, and of what is taken from it.
+
+        The test split is taken first, so that it stays the same when the validation share changes.
+        """
+        left, parts = np.arange(size), {}
+        for name, salt in (("test", 1), ("validation", 0)):
+            if name not in given:
+                classes = np.zeros(len(left), np.int64) if labels is None else labels[left]
+                share = getattr(self, name) * size / max(len(left), 1)
+                left, parts[name] = carve(left, classes, share, self.seed + salt)
+        return {"train": left, **parts}
+
+
+def assemble(
+    given: Mapping[str, Arrays],
+    division: Division,
+    *,
+    class_names: Sequence[str] | None = None,
+    target_names: Sequence[str] | None = None,
+) -> Splits:
+    """Return the splits of a data set.
+
+    Args:
+      given: The arrays of ``train``, and of ``validation`` and ``test`` where there are such; see ``ArraySource``.
+      division: How the splits that are not given are taken from train.
+      class_names: In the order of the labels; None calls them by their numbers.
+      target_names: In the order of the targets; None calls them by their numbers.
+
+    Raises:
+      InputError: The arrays do not fit together, or a split would be empty.
+
+    >>> arrays = {"input": np.arange(20.0, dtype=np.float32)[:, None], "target": np.arange(20.0)[:, None]}
+    >>> splits = assemble({"train": arrays}, Division(0.1, 0.2, 0))
+    >>> len(splits.train), len(splits.validation), len(splits.test), splits.train.spec.target_names
+    (14, 2, 4, ('0',))
+    """
+    train = given["train"]
+    ids = division.of(train.get("label"), len(train["input"]), list(given))
+    mean, std = channel_statistics(train["input"], ids["train"])
+    spec = Spec(
+        input_shape=train["input"].shape[1:],
+        input_dtype=str(train["input"].dtype),
+        mean=mean,
+        std=std,
+        **_classes(given, class_names),
+        **_targets(train, target_names),
+    )
+    sources = {name: ArraySource(arrays, spec) for name, arrays in given.items()}
+    splits = {name: Subset(sources["train"], part) for name, part in ids.items()} | {
+        name: source for name, source in sources.items() if name != "train"
+    }
+    for name, source in splits.items():
+        if not len(source):
+            raise InputError(
+                f"data: no {name} examples; give data.{name}, or more training examples"
+            )
+    return Splits(**splits)
+
+
+def _classes(given: Mapping[str, Arrays], names: Sequence[str] | None) -> dict:
+    labels = given["train"].get("label")
+    if labels is None:
+        return {}
+    if not np.issubdtype(labels.dtype, np.integer) or labels.ndim != 1:
+        raise InputError(
+            f"data: labels must be whole numbers [N], got {labels.dtype}{list(labels.shape)}"
+        )
+    if names is None:
+        names = [str(number) for number in range(int(labels.max()) + 1)]
+    return {"num_classes": len(names), "class_names": tuple(map(str, names))}
+
+
+def _targets(arrays: Arrays, names: Sequence[str] | None) -> dict:
+    targets = arrays.get("target")
+    if targets is None:
+        return {}
+    if names is None:
+        names = [str(number) for number in range(targets.shape[-1])]
+    if len(names) != targets.shape[-1]:
+        raise InputError(f"data: {targets.shape[-1]} targets an example but {len(names)} names")
+    return {"target_names": tuple(map(str, names))}
