@@ -68,5 +68,9 @@ class DataPrepare(Command):
         composition = compose_with_origins([f"data={names[0]}", *overrides], self.config_dir)
         check(composition.config, packages=self.package, where=composition.where, nodes=("data",))
         dataset = resolve(composition.config.data, packages=self.package)
+        if not hasattr(dataset, "prepare"):
+            dataset.load()
+            print(f"{names[0]}: read as it is, and it fits; there is nothing to prepare")
+            return 0
         print(f"prepared: {dataset.prepare()}")
         return 0

@@ -81,6 +81,9 @@ def compose_with_origins(
             raise InputError(f"{place}{missing[0]} has no value; give {missing[0]}=VALUE")
         config = OmegaConf.to_object(composed)
     assert isinstance(config, Config)
+    chosen = any(text.startswith(("model=", "data=")) for text in overrides)
+    if chosen and override_of("name", overrides) is None:  # not what the recipe is named for
+        config.name = f"{choices.get('model')}_{choices.get('data')}"
     return Composition(config, tuple(overrides), choices, tuple(dirs))
 
 

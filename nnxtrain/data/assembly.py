@@ -8,12 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from nnxtrain.data.selection import carve
-from nnxtrain.data.source import ArraySource, Splits, Subset
+from nnxtrain.data.source import ArraySource, Splits, Subset, check_lengths
 from nnxtrain.data.spec import Spec
 from nnxtrain.data.statistics import channel_statistics
 from nnxtrain.errors import InputError
 
-SPLITS = ("train", "validation", "test")
 Arrays = Mapping[str, np.ndarray]
 
 
@@ -70,14 +69,18 @@ def assemble(
       target_names: In the order of the targets; None calls them by their numbers.
 
     Raises:
-      InputError: The arrays do not fit together, or a split would be empty.
+      InputError: The arrays do not fit together, a label is none of the classes, a number is not finite, or a split would
+        be empty.
 
     >>> arrays = {"input": np.arange(20.0, dtype=np.float32)[:, None], "target": np.arange(20.0)[:, None]}
     >>> splits = assemble({"train": arrays}, Division(0.1, 0.2, 0))
     >>> len(splits.train), len(splits.validation), len(splits.test), splits.train.spec.target_names
     (14, 2, 4, ('0',))
     """
+    for name, arrays in given.items():
+        check_lengths(arrays, f"data.{name}")
     train = given["train"]
+    classes = _classes(train, class_names)
     ids = division.of(train.get("label"), len(train["input"]), list(given))
     mean, std = channel_statistics(train["input"], ids["train"])
     spec = Spec(
@@ -85,9 +88,11 @@ def assemble(
         input_dtype=str(train["input"].dtype),
         mean=mean,
         std=std,
-        **_classes(given, class_names),
+        **classes,
         **_targets(train, target_names),
     )
+    for name, arrays in given.items():
+        _check(arrays, spec, f"data.{name}")
     sources = {name: ArraySource(arrays, spec) for name, arrays in given.items()}
     splits = {name: Subset(sources["train"], part) for name, part in ids.items()} | {
         name: source for name, source in sources.items() if name != "train"
@@ -100,8 +105,33 @@ def assemble(
     return Splits(**splits)
 
 
-def _classes(given: Mapping[str, Arrays], names: Sequence[str] | None) -> dict:
-    labels = given["train"].get("label")
+_CHUNK = 1024  # examples looked at at a time
+
+
+def _check(arrays: Arrays, spec: Spec, key: str) -> None:
+    """Refuse what would spoil a run from its first step on."""
+    labels = arrays.get("label")
+    if labels is not None and len(labels):
+        for label in (int(labels.min()), int(labels.max())):
+            if not 0 <= label < (spec.num_classes or 0):
+                where = int(np.flatnonzero(labels == label)[0])
+                raise InputError(
+                    f"{key}: example {where} has label {label}, but there are {spec.num_classes} classes, 0 to "
+                    f"{(spec.num_classes or 0) - 1}"
+                )
+    for name in ("input", "target"):
+        array = arrays.get(name)
+        if array is None or not np.issubdtype(array.dtype, np.inexact):
+            continue
+        for start in range(0, len(array), _CHUNK):
+            bad = ~np.isfinite(array[start : start + _CHUNK]).reshape(-1, array[0].size).all(1)
+            if bad.any():
+                where = start + int(np.flatnonzero(bad)[0])
+                raise InputError(f"{key}: the {name} of example {where} is not finite (NaN or Inf)")
+
+
+def _classes(arrays: Arrays, names: Sequence[str] | None) -> dict:
+    labels = arrays.get("label")
     if labels is None:
         return {}
     if not np.issubdtype(labels.dtype, np.integer) or labels.ndim != 1:

@@ -57,9 +57,7 @@ class ArraySource:
         self, arrays: Mapping[str, np.ndarray], spec: Spec, fingerprint: str | None = None
     ) -> None:
         inputs = arrays["input"]
-        for name, array in arrays.items():
-            if len(array) != len(inputs):
-                raise InputError(f"data: {len(inputs)} inputs but {len(array)} {name}s")
+        check_lengths(arrays)
         if inputs.shape[1:] != tuple(spec.input_shape) or inputs.dtype != spec.input_dtype:
             raise InputError(
                 f"data: inputs are {inputs.dtype}{list(inputs.shape[1:])}, "
@@ -80,6 +78,14 @@ class ArraySource:
 
     def batch(self, ids: np.ndarray) -> Batch:
         return {name: array[ids] for name, array in self.arrays.items()}
+
+
+def check_lengths(arrays: Mapping[str, np.ndarray], key: str = "data") -> None:
+    """Raise an InputError, which names ``key``, where some array has more or fewer rows than ``input``."""
+    size = len(arrays["input"])
+    for name, array in arrays.items():
+        if len(array) != size:
+            raise InputError(f"{key}: {size} inputs but {len(array)} {name}s")
 
 
 class Subset:

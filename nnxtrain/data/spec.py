@@ -32,6 +32,13 @@ class Spec:
     vocab_size: int | None = None
     target_names: tuple[str, ...] = ()
 
+    @property
+    def unit(self) -> str:
+        """What an example is, in the plural."""
+        if self.vocab_size is not None:
+            return "sequences"
+        return "images" if len(self.input_shape) == 3 else "examples"
+
     def runtime_values(self) -> dict[str, object]:
         """What a model's constructor is given where it has a parameter of the name and the configuration is silent.
 

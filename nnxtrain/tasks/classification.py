@@ -1,4 +1,4 @@
-"""Image classification."""
+"""Classification: of images, of rows of numbers, of sequences of tokens."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import optax
 
 from nnxtrain import nnx
 from nnxtrain.data.spec import Spec
+from nnxtrain.tasks.inputs import standardized
 
 
 class Classification:
@@ -20,7 +21,7 @@ class Classification:
         https://arxiv.org/abs/1512.00567).
       spec: the data set's, for the channels' mean and standard deviation.
 
-    A batch has ``input`` uint8[B, H, W, C], ``label`` int32[B] and perhaps ``mask`` bool[B] (False: padding).
+    A batch has ``input`` (of the spec's shape and dtype), ``label`` int32[B] and perhaps ``mask`` bool[B] (False: padding).
     """
 
     def __init__(self, label_smoothing: float = 0.0, *, spec: Spec):
@@ -30,10 +31,8 @@ class Classification:
         self.spec = spec
 
     def inputs(self, batch: dict[str, jax.Array]) -> jax.Array:
-        """The model's input: float32[B, H, W, C], each channel with mean 0 and standard deviation 1 over the train split."""
-        mean = jnp.asarray(self.spec.mean, jnp.float32)
-        std = jnp.asarray(self.spec.std, jnp.float32)
-        return (batch["input"].astype(jnp.float32) / 255.0 - mean) / std
+        """The model's input: see :func:`standardized`."""
+        return standardized(batch["input"], self.spec)
 
     def outputs(self, model: Any, batch: dict[str, jax.Array]) -> dict[str, jax.Array]:
         """Run the model; return per example ``loss`` float32[B], ``logits`` float32[B, classes] and ``labels`` int32[B]."""

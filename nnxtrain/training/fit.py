@@ -86,7 +86,7 @@ def _train(directory: RunDirectory, session: Session) -> Run:
     trainer = session.config.trainer
     with contextlib.ExitStack() as stack:
         stack.enter_context(directory.lock())
-        progress = stack.enter_context(open_progress())
+        progress = stack.enter_context(open_progress(unit=session.splits.train.spec.unit))
         checkpoints = stack.enter_context(
             Checkpoints(
                 directory.checkpoints_path,

@@ -110,7 +110,7 @@ def test_shipped_recipes_compose(tree):
         (["optim/optimizer=sgd"], "override 'optim/optimizer=sgd': no config group 'optim/optimizer'"),
         (["optim.learning_rate=???"], "override 'optim.learning_rate=???': optim.learning_rate has no value"),
         (["model=incomplete"], "model.hidden has no value; give model.hidden=VALUE"),
-        (["data=???"], "data is not chosen; give data=OPTION (cifar"),
+        (["data=???"], "data is not chosen; give data=OPTION (arrays"),
         (["~model"], "override '~model': model has no value"),
         (["~nothing"], "override '~nothing': there is no such key or value to delete"),
         (["config=null"], "override 'config=null': expected the name of an option (config: "),
@@ -144,3 +144,18 @@ def test_errors_say_where_what_and_the_nearest(tree, overrides, line):
 def test_unknown_group_in_list_options():
     with pytest.raises(InputError, match="no config group 'optm'; did you mean 'optim'"):
         list_options("optm")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "name"),
+    [
+        ([], "lenet_shapes5"),
+        (["config=lenet_cifar5"], "lenet_cifar5"),
+        (["model=mlp"], "mlp_shapes5"),
+        (["config=lenet_cifar5", "data=mnist"], "lenet_mnist"),
+        (["model=mlp", "name=mine"], "mine"),
+        (["model.hidden=[8]"], "lenet_shapes5"),
+    ],
+)
+def test_a_run_is_named_for_what_it_trains(overrides, name):
+    assert compose(overrides).name == name

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from nnxtrain.config.target import locate
 from nnxtrain.data import TFDSImages
 
 CONFIGS = sorted((Path(__file__).parents[2] / "configs/data").glob("*.yaml"))
@@ -16,12 +17,14 @@ CONFIGS = sorted((Path(__file__).parents[2] / "configs/data").glob("*.yaml"))
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_config(path: Path) -> None:
     config = yaml.safe_load(path.read_text())
-    if config.pop("_target_") != "nnxtrain.data.TFDSImages":
-        pytest.skip("another kind of data set")
-    assert set(config) == {field.name for field in dataclasses.fields(TFDSImages)}
-    dataset = TFDSImages(**config)
-    defaults = TFDSImages(name=dataset.name)
-    assert dataclasses.replace(dataset, classes=None) == defaults
+    target = locate(config.pop("_target_"))
+    fields = dataclasses.fields(target)
+    assert set(config) == {field.name for field in fields}
+    dataset = target(**config)
+    if target is TFDSImages:
+        dataset = dataclasses.replace(dataset, classes=None)
+    required = {f.name: config[f.name] for f in fields if f.default is f.default_factory}
+    assert dataset == target(**required)
 
 
 def test_there_are_configs() -> None:
