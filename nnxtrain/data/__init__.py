@@ -14,4 +14,5 @@ from nnxtrain.data.source import Source as Source
 from nnxtrain.data.source import Splits as Splits
 from nnxtrain.data.source import Subset as Subset
 from nnxtrain.data.spec import Spec as Spec
+from nnxtrain.data.table import Table as Table
 from nnxtrain.data.tfds_images import TFDSImages as TFDSImages

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from nnxtrain.config.target import locate
-from nnxtrain.data import TFDSImages
+from nnxtrain.data import Table, TFDSImages
 
 CONFIGS = sorted((Path(__file__).parents[2] / "configs/data").glob("*.yaml"))
 
@@ -20,10 +20,13 @@ def test_config(path: Path) -> None:
     target = locate(config.pop("_target_"))
     fields = dataclasses.fields(target)
     assert set(config) == {field.name for field in fields}
+    if target is Table:
+        config["label"] = "kind"
     dataset = target(**config)
     if target is TFDSImages:
         dataset = dataclasses.replace(dataset, classes=None)
     required = {f.name: config[f.name] for f in fields if f.default is f.default_factory}
+    required |= {"label": "kind"} if target is Table else {}
     assert dataset == target(**required)
 
 
