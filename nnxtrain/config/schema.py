@@ -57,8 +57,9 @@ class TrainerConfig:
     checkpoint_every: int | None = within(None, at_least=1)  # steps; null: at each evaluation
     keep_last: int = within(2, at_least=1)  # checkpoints
     keep_best: int = within(1, at_least=1)
-    monitor: str = "accuracy"  # the validation metric that decides which checkpoint is best
-    mode: Mode = Mode.max
+    # The validation metric that decides which checkpoint is best; null: the task's.
+    monitor: str | None = None
+    mode: Mode | None = None  # null: min for loss and other errors, else max
 
 
 @dataclass

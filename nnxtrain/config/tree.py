@@ -91,7 +91,7 @@ def list_options(group: str, config_dirs: Sequence[str | Path] = ()) -> list[str
         InputError: there is no such group.
 
     >>> list_options("model")
-    ['lenet', 'mlp']
+    ['lenet', 'linear_regression', 'mlp']
     """
     loader = config_loader(config_dirs)
     known = groups(loader)

@@ -24,6 +24,8 @@ class Classification:
     A batch has ``input`` (of the spec's shape and dtype), ``label`` int32[B] and perhaps ``mask`` bool[B] (False: padding).
     """
 
+    monitor = "accuracy"
+
     def __init__(self, label_smoothing: float = 0.0, *, spec: Spec):
         if not 0.0 <= label_smoothing < 1.0:
             raise ValueError(f"label_smoothing is a share, 0 to 1; it got {label_smoothing}")

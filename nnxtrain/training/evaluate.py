@@ -9,6 +9,7 @@ from typing import Any
 from nnxtrain.config.saved import load
 from nnxtrain.errors import InputError, RunError, nearest
 from nnxtrain.training.checkpoint import Checkpoint, Checkpoints
+from nnxtrain.training.monitor import Monitor
 from nnxtrain.training.run_directory import RunDirectory
 from nnxtrain.training.session import Session
 from nnxtrain.training.state import abstract, arrays_of, put_arrays
@@ -38,7 +39,9 @@ def evaluate(
         raise InputError(f"split={split}: choose {', '.join(SPLITS)}{nearest(split, SPLITS)}")
     directory = RunDirectory.open(run_dir)
     config = load(directory.config_path)
-    with Checkpoints(directory.checkpoints_path, mode=config.trainer.mode.value) as checkpoints:
+    with Checkpoints(
+        directory.checkpoints_path, mode=Monitor.of(config, packages).mode
+    ) as checkpoints:
         chosen = _choose(checkpoints, checkpoint, directory)
         session = Session.open(config, packages=packages)
         state = abstract(session.build)

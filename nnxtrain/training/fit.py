@@ -92,7 +92,7 @@ def _train(directory: RunDirectory, session: Session) -> Run:
                 directory.checkpoints_path,
                 keep_last=trainer.keep_last,
                 keep_best=trainer.keep_best,
-                mode=trainer.mode.value,
+                mode=session.monitor.mode,
                 on_skip=progress.message,
             )
         )
@@ -167,7 +167,7 @@ def _test(
     metrics = session.evaluate(state.model, "test")
     log.write(step=best.step, epoch=session.plan.epoch(best.step), split="test", metrics=metrics)
     progress.evaluation("test", best.step, metrics)
-    return {**metrics, "step": best.step, f"val_{session.config.trainer.monitor}": best.score}
+    return {**metrics, "step": best.step, f"val_{session.monitor.metric}": best.score}
 
 
 @contextlib.contextmanager

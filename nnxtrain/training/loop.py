@@ -99,20 +99,16 @@ class Loop:
         then, since = self.log_start
         # The rate is that of training alone.
         self.log_start = (then + time.perf_counter() - began, since)
-        return metrics[self.session.config.trainer.monitor]
+        return metrics[self.session.monitor.metric]
 
     def _improves(self, score: float | None) -> bool:
         """Whether the score is the best so far, of which note is taken."""
         if score is None or math.isnan(score):
             return False
-        better = self.best is None or (score > self.best if self._larger else score < self.best)
+        better = self.session.monitor.better(score, self.best)
         if better:
             self.best = score
         return better
-
-    @property
-    def _larger(self) -> bool:
-        return self.session.config.trainer.mode == "max"
 
     def _save(self, step: int, score: float | None) -> None:
         if not self.session.plan.logs(step):  # else it was looked at, and the metrics start anew

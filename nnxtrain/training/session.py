@@ -17,6 +17,7 @@ from nnxtrain.data.source import Source, Splits
 from nnxtrain.errors import InputError
 from nnxtrain.optim import build_optimizer
 from nnxtrain.training.evaluation import evaluate_source
+from nnxtrain.training.monitor import Monitor
 from nnxtrain.training.plan import Plan
 from nnxtrain.training.state import TrainState
 from nnxtrain.training.step import make_eval_step, make_train_step
@@ -30,6 +31,7 @@ class Session:
     splits: Splits
     plan: Plan
     task: Any
+    monitor: Monitor
     schedule: optax.Schedule
     build: Callable[[], TrainState]
 
@@ -46,9 +48,10 @@ class Session:
         )
         task = resolve(config.task, packages=packages, spec=spec)
         known = list(nnx.eval_shape(task.metrics)._metrics())
-        if config.trainer.monitor not in known:
+        monitor = Monitor.of(config, packages)
+        if monitor.metric not in known:
             raise InputError(
-                f"trainer.monitor: the task has no metric {config.trainer.monitor!r}; it has {', '.join(known)}"
+                f"trainer.monitor: the task has no metric {monitor.metric!r}; it has {', '.join(known)}"
             )
         tx, schedule = build_optimizer(config.optim, plan.total_steps, packages=packages)
 
@@ -61,7 +64,7 @@ class Session:
             )
             return TrainState(model, tx, task.metrics())
 
-        return cls(config, splits, plan, task, schedule, build)
+        return cls(config, splits, plan, task, monitor, schedule, build)
 
     @cached_property
     def train_step(self) -> Callable[[TrainState, dict[str, Any]], None]:

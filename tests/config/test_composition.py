@@ -14,7 +14,7 @@ def test_the_default(tree):
     assert config.model == {"_target_": "fakes.Model", "hidden": [3]}
     assert type(config.model["hidden"]) is list
     assert config.trainer.steps is None
-    assert config.trainer.mode == "max"
+    assert config.trainer.mode is None
     assert config.version == 1
 
 

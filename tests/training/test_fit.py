@@ -6,13 +6,17 @@ import shutil
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 import nnxtrain
+from nnxtrain.config.saved import load
 from nnxtrain.errors import InputError, RunError
+from nnxtrain.training.checkpoint import Checkpoints
 from nnxtrain.training.metrics_log import read_metrics
 from nnxtrain.training.run_directory import RunDirectory
 from nnxtrain.training.session import Session
+from nnxtrain.training.state import abstract, arrays_of, put_arrays
 
 TINY = [
     "data.name=shapes5/tiny", "model=mlp", "model.hidden=[16]", "trainer.epochs=null", "trainer.steps=12",
@@ -238,3 +242,36 @@ def test_the_seeds_shapes_are_those_of_lenet_cifar5_56(tmp_path, write_cifar10):
     )
     (manifest,) = (run.directory / "checkpoints").glob("1/manifest.json")
     assert "3136" in manifest.read_text()
+
+
+def test_regression_finds_the_line():
+    run = nnxtrain.fit(["config=linear_regression"])
+    session = Session.open(load(run.directory / "config.yaml"))
+    state = abstract(session.build)
+    with Checkpoints(run.directory / "checkpoints", mode="min") as checkpoints:
+        best = checkpoints.best()
+        put_arrays(state, checkpoints.restore(best, arrays_of(state)))
+    x, y = (session.splits.train.batch(slice(None))[name][:, 0] for name in ("input", "target"))
+    slope, intercept = np.polyfit(x, y, 1)  # what there is to be found in these points
+    assert state.model.linear.kernel.value.item() == pytest.approx(2, rel=0.02)
+    assert state.model.linear.kernel.value.item() == pytest.approx(slope, rel=0.02)
+    assert state.model.linear.bias.value.item() == pytest.approx(intercept, abs=0.02)
+    assert run.results["r2"] > 0.98
+    scores = [
+        line["loss"]
+        for line in read_metrics(run.directory / "metrics.jsonl")
+        if line["split"] == "val"
+    ]
+    assert best.score == min(scores)  # of an error, the least is best
+
+
+def test_classification_of_your_own_arrays(tmp_path):
+    labels = np.arange(400) % 4
+    inputs = np.random.default_rng(0).normal(size=(400, 6)) + 3 * np.eye(6)[labels] + 1000
+    np.savez(tmp_path / "set.npz", input=inputs.astype(np.float32), label=labels)
+    run = nnxtrain.fit(
+        ["data=arrays", "data.train=set.npz", "model=mlp", "trainer.epochs=20", "trainer.batch_size=32",
+         "optim.learning_rate=0.01"]
+    )  # fmt: skip
+    assert run.results["accuracy"] > 0.8
+    assert run.directory.name.split("_", 2)[2].startswith("mlp_arrays")
