@@ -51,7 +51,7 @@ def test_interpolations_are_resolved(tree, monkeypatch):
 
 
 def test_to_container_is_plain(tree):
-    container = to_container(compose([], tree))
+    container = to_container(compose(["trainer.mode=min"], tree))
     assert type(container["trainer"]["mode"]) is str
     assert type(container["optim"]) is dict
 
