@@ -23,8 +23,8 @@ class ArrayFiles:
     Args:
       train: A ``.npz`` with arrays named ``input`` and ``label`` (or ``target``), or for each such name a file:
         ``{input: x.npy, label: y.npy}``; ``file.npz:name`` is one array of a ``.npz``. Images are
-        ``uint8[N, height, width, channels]``, other inputs ``float32[N, ...]``, tokens ``int32[N, length]``; labels are
-        whole numbers ``[N]``, targets numbers ``[N]`` or ``[N, targets]``.
+        ``uint8[N, height, width, channels]``, other inputs ``float32[N, ...]`` (numbers of other kinds are read into memory
+        and become such); labels are whole numbers ``[N]``, targets numbers ``[N]`` or ``[N, targets]``.
       validation: The same; None takes ``validation_fraction`` of train.
       test: The same; None takes ``test_fraction`` of train.
       class_names: In the order of the labels; None calls them by their numbers.
@@ -83,7 +83,9 @@ def _read(files: Files, key: str) -> dict[str, np.ndarray]:
         raise InputError(f"{key} has neither 'label' nor 'target'; it has {', '.join(arrays)}")
     if "target" in arrays and arrays["target"].ndim == 1:
         arrays["target"] = arrays["target"][:, None]
-    if arrays["input"].dtype == np.float64:
+    if arrays["input"].dtype.kind not in "biuf":
+        raise InputError(f"{key}: input must be numbers, got {arrays['input'].dtype}")
+    if arrays["input"].dtype not in (np.uint8, np.float32):
         arrays["input"] = arrays["input"].astype(np.float32)
     return arrays
 

@@ -1,4 +1,4 @@
-"""Classification: of images, of rows of numbers, of sequences of tokens."""
+"""Classification of images and of rows of numbers."""
 
 from __future__ import annotations
 

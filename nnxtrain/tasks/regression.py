@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import optax
 
 from nnxtrain import nnx
 from nnxtrain.data.spec import Spec
 from nnxtrain.tasks.inputs import standardized
 
-LOSSES = ("mse", "mae", "huber")
+LOSSES: dict[str, Callable[[jax.Array, jax.Array], jax.Array]] = {
+    "mse": optax.squared_error,
+    "mae": lambda prediction, target: jnp.abs(prediction - target),
+    "huber": optax.huber_loss,
+}
 
 
 class Regression:
@@ -40,7 +46,9 @@ class Regression:
         return standardized(batch["input"], self.spec) if self.standardize else batch["input"]
 
     def outputs(self, model: Any, batch: dict[str, jax.Array]) -> dict[str, jax.Array]:
-        """Run the model; return ``loss`` float32[B], ``prediction`` and ``target`` float32[B, T]."""
+        """Run the model; return ``loss`` float32[B], and float32[B, T]: ``prediction``, ``target``, ``absolute_error`` and
+        ``squared_error``.
+        """
         target = batch["target"]
         prediction = model(self.inputs(batch)).astype(jnp.float32)
         if prediction.size != target.size:
@@ -48,46 +56,26 @@ class Regression:
                 f"the model's output {list(prediction.shape)} must have one number for each target {list(target.shape)}"
             )
         prediction = prediction.reshape(target.shape)
-        error = prediction - target
-        losses = {
-            "mse": jnp.square(error),
-            "mae": jnp.abs(error),
-            "huber": jnp.where(jnp.abs(error) <= 1, jnp.square(error) / 2, jnp.abs(error) - 0.5),
+        return {
+            "loss": LOSSES[self.loss](prediction, target).mean(-1),
+            "prediction": prediction,
+            "target": target,
+            "absolute_error": jnp.abs(prediction - target),
+            "squared_error": jnp.square(prediction - target),
         }
-        return {"loss": losses[self.loss].mean(-1), "prediction": prediction, "target": target}
 
     def metrics(self) -> nnx.MultiMetric:
         """Fresh metrics; their ``update`` takes :meth:`outputs` and the mask."""
         return nnx.MultiMetric(
             loss=nnx.metrics.Average("loss"),
-            mae=MeanAbsoluteError(),
-            rmse=RootMeanSquaredError(),
+            mae=nnx.metrics.Average("absolute_error"),
+            rmse=RootOfAverage("squared_error"),
             r2=R2(),
         )
 
 
-class MeanAbsoluteError(nnx.metrics.Average):
-    """The mean of ``|prediction - target|``."""
-
-    def __init__(self) -> None:
-        super().__init__("error")
-
-    def update(  # type: ignore[override]
-        self, *, prediction: jax.Array, target: jax.Array, mask: Any = None, **_: Any
-    ) -> None:
-        super().update(error=jnp.abs(prediction - target), mask=mask)
-
-
-class RootMeanSquaredError(nnx.metrics.Average):
-    """The root of the mean of ``(prediction - target)**2``."""
-
-    def __init__(self) -> None:
-        super().__init__("error")
-
-    def update(  # type: ignore[override]
-        self, *, prediction: jax.Array, target: jax.Array, mask: Any = None, **_: Any
-    ) -> None:
-        super().update(error=jnp.square(prediction - target), mask=mask)
+class RootOfAverage(nnx.metrics.Average):
+    """The square root of the mean of all values given."""
 
     def compute(self) -> jax.Array:
         return jnp.sqrt(super().compute())
@@ -96,24 +84,23 @@ class RootMeanSquaredError(nnx.metrics.Average):
 class R2(nnx.Metric):
     """The coefficient of determination, ``1 - sum((y - p)**2) / sum((y - mean(y))**2)`` over all targets together.
 
-    >>> r2 = R2(); y = jnp.array([[1.0], [2.0], [3.0]])
-    >>> r2.update(prediction=jnp.array([[1.0], [2.0], [4.0]]), target=y); float(r2.compute())
+    >>> r2 = R2()
+    >>> r2.update(squared_error=jnp.array([[0.0], [0.0], [1.0]]), target=jnp.array([[1.0], [2.0], [3.0]]))
+    >>> float(r2.compute())
     0.5
     """
 
     def __init__(self) -> None:
-        self.squared_error = nnx.metrics.Average("error")
+        self.squared_error = nnx.metrics.Average("squared_error")
         self.targets = nnx.metrics.Welford("target")
 
     def reset(self) -> None:
         self.squared_error.reset()
         self.targets.reset()
 
-    def update(  # type: ignore[override]
-        self, *, prediction: jax.Array, target: jax.Array, mask: Any = None, **_: Any
-    ) -> None:
-        self.squared_error.update(error=jnp.square(prediction - target), mask=mask)
-        self.targets.update(target=target, mask=mask)
+    def update(self, **outputs: Any) -> None:
+        self.squared_error.update(**outputs)
+        self.targets.update(**outputs)
 
     def compute(self) -> jax.Array:
         deviation = self.targets.compute().standard_deviation

@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 from nnxtrain.config.schema import Config, Mode
 from nnxtrain.config.target import locate
 
-LOWER_IS_BETTER = ("loss", "mae", "mse", "rmse", "perplexity", "bits_per_token")
+LOWER_IS_BETTER = ("loss", "mae", "rmse")
 
 
 class Monitor(NamedTuple):

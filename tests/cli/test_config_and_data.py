@@ -1,3 +1,4 @@
+import numpy as np
 import yaml
 
 from nnxtrain.cli.main import main
@@ -39,3 +40,13 @@ def test_data_list(flags, capsys, monkeypatch, tmp_path):
 def test_data_prepare(flags, capsys):
     assert main(["data", "prepare", "shapes5", "data.size=3", *flags]) == 0
     assert capsys.readouterr().out == "prepared: /prepared/shapes5/3\n"
+
+
+def test_data_that_needs_no_preparing_is_read_and_checked(tmp_path, capsys):
+    path = tmp_path / "set.npz"
+    np.savez(path, input=np.zeros((20, 3), np.float32), label=np.arange(20) % 2)
+    assert main(["data", "prepare", "arrays", f"data.train={path}"]) == 0
+    assert "nothing to prepare" in capsys.readouterr().out
+    np.savez(path, input=np.zeros((20, 3), np.float32), label=np.arange(20) - 1)
+    assert main(["data", "prepare", "arrays", f"data.train={path}"]) == 2
+    assert "has label -1" in capsys.readouterr().err

@@ -54,6 +54,15 @@ def test_statistics_of_large_numbers(tmp_path: Path) -> None:
     np.testing.assert_allclose(spec.std, [1, 2, 1], rtol=0.05)
 
 
+@pytest.mark.parametrize("dtype", [np.int64, np.float64, bool])
+def test_other_numbers_become_float32(tmp_path: Path, dtype) -> None:
+    features = RNG.integers(0, 5, (50, 3)).astype(dtype)
+    train = ArrayFiles(saved(tmp_path, input=features, label=LABELS)).load().train
+    batch = train.batch(np.arange(len(train)))["input"]
+    assert batch.dtype == np.float32
+    np.testing.assert_allclose(train.spec.mean, batch.mean(0), rtol=1e-6)
+
+
 def test_files_for_each_array_and_each_split(tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", IMAGES)
     np.savez(tmp_path / "rest.npz", y=LABELS, x_test=IMAGES[:7], y_test=LABELS[:7])
@@ -78,6 +87,7 @@ def test_the_test_split_does_not_depend_on_the_validation_share(tmp_path: Path) 
     ("arrays", "message"),
     [
         ({"x_train": IMAGES, "label": LABELS}, "has no array 'input'"),
+        ({"input": np.array(["a"] * 50), "label": LABELS}, "input must be numbers, got <U1"),
         ({"input": IMAGES}, "neither 'label' nor 'target'"),
         ({"input": IMAGES, "label": LABELS[:9]}, "50 inputs but 9 labels"),
         ({"input": IMAGES, "label": LABELS / 1}, "labels must be whole numbers"),

@@ -146,7 +146,8 @@ class JitFunction(Transformed):
             return lift.attach(lift.structure_of_roots(()), (), *result)
         structure, roots, program, taken, kwargs = self._prepare(args, kwargs)
         out, sent, note = program(structure.values(), taken, kwargs)
-        if roots and not kwargs and self.may_repeat and Repeat.fits(args):
+        fits = self.may_repeat and roots and not kwargs and note.patch is None
+        if fits and Repeat.fits(args):
             self.repeat = Repeat(args, taken, structure, program, note)
         if sent or note.patch is not None:
             return lift.attach(structure, roots, out, sent, note)

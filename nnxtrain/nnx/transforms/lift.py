@@ -365,18 +365,13 @@ def attach(structure: Structure, roots: tuple[Any, ...], out: Any, sent: Any, no
     if note.patch is not None:
         return _replay(note.patch, roots, out, sent)
     if note.changed:
-        write(structure, sent, note)
+        if trace.thread.level is not None or trace.current_trace() is not trace.EAGER:
+            for number in note.changed:
+                leaf = structure.leaves[number]
+                if isinstance(leaf, Variable):
+                    trace.check_write(leaf)
+        structure.put(note.changed, sent)
     return out
-
-
-def write(structure: Structure, sent: Any, note: Note) -> None:
-    """Write the values that a call changed, where its structure stayed as it was."""
-    if trace.thread.level is not None or trace.current_trace() is not trace.EAGER:
-        for number in note.changed:
-            leaf = structure.leaves[number]
-            if isinstance(leaf, Variable):
-                trace.check_write(leaf)
-    structure.put(note.changed, sent)
 
 
 def _replay(patch: Patch, roots: tuple[Any, ...], out: Any, sent: Any) -> Any:
