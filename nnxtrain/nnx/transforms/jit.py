@@ -126,13 +126,6 @@ class JitFunction(Transformed):
         return self if instance is None else MethodType(self, instance)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if self.bound:
-            args = (*self.bound, *args)
-        repeat = self.repeat
-        if repeat is not None and not kwargs and not watchers:
-            result = repeat.run(args)
-            if result is not OTHER:
-                return result
         rootless = self.rootless
         if (
             rootless is not None
@@ -144,6 +137,13 @@ class JitFunction(Transformed):
             if type(result) is not Effects:
                 return result
             return lift.attach(lift.structure_of_roots(()), (), *result)
+        if self.bound:
+            args = (*self.bound, *args)
+        repeat = self.repeat
+        if repeat is not None and not kwargs and not watchers:
+            result = repeat.run(args)
+            if result is not OTHER:
+                return result
         structure, roots, program, taken, kwargs = self._prepare(args, kwargs)
         out, sent, note = program(structure.values(), taken, kwargs)
         fits = self.may_repeat and roots and not kwargs and note.patch is None
