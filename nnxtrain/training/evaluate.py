@@ -6,13 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from nnxtrain.config.saved import load
-from nnxtrain.errors import InputError, RunError, nearest
-from nnxtrain.training.checkpoint import Checkpoint, Checkpoints
-from nnxtrain.training.monitor import Monitor
-from nnxtrain.training.run_directory import RunDirectory
-from nnxtrain.training.session import Session
-from nnxtrain.training.state import abstract, arrays_of, put_arrays
+from nnxtrain.errors import InputError, nearest
+from nnxtrain.training.restore import restore_model
 
 SPLITS = ("train", "validation", "test")
 
@@ -37,37 +32,5 @@ def evaluate(
     """
     if split not in SPLITS:
         raise InputError(f"split={split}: choose {', '.join(SPLITS)}{nearest(split, SPLITS)}")
-    directory = RunDirectory.open(run_dir)
-    config = load(directory.config_path)
-    with Checkpoints(
-        directory.checkpoints_path, mode=Monitor.of(config, packages).mode
-    ) as checkpoints:
-        chosen = _choose(checkpoints, checkpoint, directory)
-        session = Session.open(config, packages=packages)
-        state = abstract(session.build)
-        try:
-            arrays = checkpoints.restore(chosen, arrays_of(state))
-        except RunError:
-            if chosen.path.exists():
-                raise
-            # The run is in training, and has replaced it by a newer one meanwhile.
-            chosen = _choose(checkpoints, checkpoint, directory)
-            arrays = checkpoints.restore(chosen, arrays_of(state))
-        put_arrays(state, arrays)
-    return {"split": split, "step": chosen.step, **session.evaluate(state.model, split)}
-
-
-def _choose(checkpoints: Checkpoints, wanted: str | int, directory: RunDirectory) -> Checkpoint:
-    if wanted not in ("best", "last"):
-        if not str(wanted).isdigit():
-            raise InputError(
-                f"checkpoint={wanted}: choose best, last or a step{nearest(str(wanted), ['best', 'last'])}"
-            )
-        return checkpoints.at(int(wanted))
-    found = checkpoints.best() if wanted == "best" else None
-    found = found or checkpoints.latest()
-    if found is None:
-        raise InputError(
-            f"{directory.path} has no complete checkpoint yet; go on with: nnxtrain fit run={directory.path}"
-        )
-    return found
+    session, state, step = restore_model(run_dir, checkpoint=checkpoint, packages=packages)
+    return {"split": split, "step": step, **session.evaluate(state.model, split)}

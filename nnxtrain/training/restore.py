@@ -1,0 +1,73 @@
+"""Open what a run has trained: its session and its state as they were at a checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from nnxtrain.config.saved import load
+from nnxtrain.errors import InputError, RunError, nearest
+from nnxtrain.training.checkpoint import Checkpoint, Checkpoints
+from nnxtrain.training.monitor import Monitor
+from nnxtrain.training.run_directory import RunDirectory
+from nnxtrain.training.session import Session
+from nnxtrain.training.state import TrainState, abstract, arrays_of, put_arrays
+
+
+class Restored(NamedTuple):
+    """A run at one of its checkpoints."""
+
+    session: Session
+    state: TrainState
+    step: int
+
+
+def restore_model(
+    run_dir: Path, *, checkpoint: str | int = "best", packages: Sequence[str] = ()
+) -> Restored:
+    """Return the run's session, its state (``state.model`` is the model) and the checkpoint's step.
+
+    Args:
+      run_dir: a run directory; nothing in it is changed.
+      checkpoint: ``best`` (by the monitored metric; without scores, the last), ``last`` or a step.
+      packages: packages of the user that ``_target_`` may name.
+
+    Raises:
+      InputError: no such run or checkpoint.
+      RunError: the checkpoint cannot be read.
+    """
+    directory = RunDirectory.open(run_dir)
+    config = load(directory.config_path)
+    with Checkpoints(
+        directory.checkpoints_path, mode=Monitor.of(config, packages).mode
+    ) as checkpoints:
+        chosen = _choose(checkpoints, checkpoint, directory)
+        session = Session.open(config, packages=packages)
+        state = abstract(session.build)
+        try:
+            arrays = checkpoints.restore(chosen, arrays_of(state))
+        except RunError:
+            if chosen.path.exists():
+                raise
+            # The run is in training, and has replaced it by a newer one meanwhile.
+            chosen = _choose(checkpoints, checkpoint, directory)
+            arrays = checkpoints.restore(chosen, arrays_of(state))
+        put_arrays(state, arrays)
+    return Restored(session, state, chosen.step)
+
+
+def _choose(checkpoints: Checkpoints, wanted: str | int, directory: RunDirectory) -> Checkpoint:
+    if wanted not in ("best", "last"):
+        if not str(wanted).isdigit():
+            raise InputError(
+                f"checkpoint={wanted}: choose best, last or a step{nearest(str(wanted), ['best', 'last'])}"
+            )
+        return checkpoints.at(int(wanted))
+    found = checkpoints.best() if wanted == "best" else None
+    found = found or checkpoints.latest()
+    if found is None:
+        raise InputError(
+            f"{directory.path} has no complete checkpoint yet; go on with: nnxtrain fit run={directory.path}"
+        )
+    return found
