@@ -15,7 +15,7 @@ from nnxtrain.config.schema import Config
 from nnxtrain.data.sampler import steps_per_epoch
 from nnxtrain.data.source import Source, Splits
 from nnxtrain.errors import InputError
-from nnxtrain.optim import build_optimizer
+from nnxtrain.optim import Optimization, build_optimizer, build_schedule
 from nnxtrain.training.evaluation import evaluate_source
 from nnxtrain.training.monitor import Monitor
 from nnxtrain.training.plan import Plan
@@ -53,7 +53,8 @@ class Session:
             raise InputError(
                 f"trainer.monitor: the task has no metric {monitor.metric!r}; it has {', '.join(known)}"
             )
-        tx, schedule = build_optimizer(config.optim, plan.total_steps, packages=packages)
+        schedule = build_schedule(config.optim, plan.total_steps, packages=packages)
+        optimizations: list[Optimization] = []  # the first, for all: another tx compiles anew
 
         def build() -> TrainState:
             model = resolve(
@@ -62,7 +63,11 @@ class Session:
                 rngs=nnx.Rngs(config.seed),
                 **spec.runtime_values(),
             )
-            return TrainState(model, tx, task.metrics())
+            if not optimizations:
+                made = build_optimizer(config.optim, model, plan.total_steps, packages=packages)
+                optimizations.append(made)
+            (optimization,) = optimizations
+            return TrainState(model, optimization.tx, task.metrics(), wrt=optimization.wrt)
 
         return cls(config, splits, plan, task, monitor, schedule, build)
 

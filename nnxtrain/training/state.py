@@ -13,13 +13,18 @@ from nnxtrain import nnx
 
 
 class TrainState(nnx.Module):
-    """Model, optimizer and the metrics under way. Its step is the optimizer's."""
+    """Model, optimizer (of the Variables that ``wrt`` takes) and the metrics under way. Its step is the optimizer's."""
 
     def __init__(
-        self, model: nnx.Module, tx: optax.GradientTransformation, metrics: nnx.MultiMetric
+        self,
+        model: nnx.Module,
+        tx: optax.GradientTransformation,
+        metrics: nnx.MultiMetric,
+        *,
+        wrt: Any = nnx.Param,
     ):
         self.model = model
-        self.optimizer = nnx.Optimizer(model, tx, wrt=nnx.Param)
+        self.optimizer = nnx.Optimizer(model, tx, wrt=wrt)
         self.metrics = metrics
 
     @property

@@ -23,7 +23,10 @@ def make_train_step(task: Any) -> Callable[[TrainState, Batch], None]:
             outputs = task.outputs(model, batch)
             return jnp.mean(outputs["loss"]), outputs
 
-        (_, outputs), grads = nnx.value_and_grad(loss_fn, has_aux=True)(state.model)
+        trained = nnx.DiffState(0, state.optimizer.wrt)
+        (_, outputs), grads = nnx.value_and_grad(loss_fn, argnums=trained, has_aux=True)(
+            state.model
+        )
         state.optimizer.update(state.model, grads)
         state.metrics.update(**outputs)
 
