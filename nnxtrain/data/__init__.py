@@ -16,4 +16,10 @@ from nnxtrain.data.source import Splits as Splits
 from nnxtrain.data.source import Subset as Subset
 from nnxtrain.data.spec import Spec as Spec
 from nnxtrain.data.table import Table as Table
+from nnxtrain.data.text import Text as Text
 from nnxtrain.data.tfds_images import TFDSImages as TFDSImages
+from nnxtrain.data.token_files import Tokens as Tokens
+from nnxtrain.data.token_windows import TokenWindows as TokenWindows
+from nnxtrain.data.tokenizers import ByteTokenizer as ByteTokenizer
+from nnxtrain.data.tokenizers import CharTokenizer as CharTokenizer
+from nnxtrain.data.tokenizers import Tokenizer as Tokenizer

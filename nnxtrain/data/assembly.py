@@ -27,7 +27,7 @@ class Division:
 
     validation: float
     test: float
-    seed: int
+    seed: int = 0
 
     def __post_init__(self) -> None:
         for name in ("validation", "test"):
@@ -51,6 +51,19 @@ class Division:
                 share = getattr(self, name) * size / max(len(left), 1)
                 left, parts[name] = carve(left, classes, share, self.seed + salt)
         return {"train": left, **parts}
+
+    def tails(self, size: int, given: Sequence[str]) -> dict[str, tuple[int, int]]:
+        """Where train and what is taken from it begin and end, for examples whose order means something.
+
+        >>> Division(0.2, 0.1).tails(10, ["train"])
+        {'train': (0, 7), 'validation': (7, 9), 'test': (9, 10)}
+        """
+        shares = {"test": self.test, "validation": self.validation}
+        parts, end = {}, size
+        for name in (name for name in shares if name not in given):
+            start = end - round(size * shares[name])
+            parts[name], end = (start, end), start
+        return dict(reversed((parts | {"train": (0, end)}).items()))
 
 
 def assemble(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from nnxtrain.data.tokenizers import Tokenizer
+
 
 @dataclass(frozen=True)
 class Spec:
@@ -21,6 +23,7 @@ class Spec:
         can divide by it.
       vocab_size: Number of different tokens; tokens are ``0 .. vocab_size - 1``.
       target_names: Name of each number that is to be predicted.
+      tokenizer: Makes tokens of text and text of tokens, where the tokens are those of text.
     """
 
     input_shape: tuple[int, ...]
@@ -31,6 +34,7 @@ class Spec:
     std: tuple[float, ...] = ()
     vocab_size: int | None = None
     target_names: tuple[str, ...] = ()
+    tokenizer: Tokenizer | None = None
 
     @property
     def unit(self) -> str:
