@@ -1,8 +1,8 @@
 """What a configuration may contain: every key, its type, its default and its range.
 
 The dataclasses are OmegaConf structured configs, so Hydra checks types while composing; ``compose``
-returns them filled with plain Python values. ``model``, ``data``, ``task`` and the nodes inside
-``optim`` hold a ``_target_`` and are open: their keys are the arguments of that target.
+returns them filled with plain Python values. ``model``, ``data``, ``augment``, ``task`` and the nodes
+inside ``optim`` hold a ``_target_`` and are open: their keys are the arguments of that target.
 """
 
 from __future__ import annotations
@@ -72,13 +72,14 @@ class Config:
     runs_dir: str = "runs"
     model: Node = MISSING
     data: Node = MISSING
+    augment: Node = field(default_factory=lambda: {"_target_": "nnxtrain.augment.Identity"})
     optim: OptimConfig = field(default_factory=OptimConfig)
     task: Node = MISSING
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
 
 
 SECTIONS = {"optim": OptimConfig, "trainer": TrainerConfig}
-NODES = ("model", "data", "task", "optim.optimizer", "optim.schedule")
+NODES = ("model", "data", "augment", "task", "optim.optimizer", "optim.schedule")
 
 
 def keys() -> list[str]:

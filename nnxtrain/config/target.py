@@ -21,6 +21,7 @@ ALLOWED = (
     "nnxtrain.nnx",
     "nnxtrain.models",
     "nnxtrain.data",
+    "nnxtrain.augment",
     "nnxtrain.optim",
     "nnxtrain.tasks",
     "optax",

@@ -16,6 +16,7 @@ def test_list(flags, capsys):
     assert main(["config", "list"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines[1:]] == [
+        "augment",
         "config",
         "data",
         "model",
