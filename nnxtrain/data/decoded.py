@@ -7,24 +7,24 @@ split, a slice or a choice of classes takes from it is a matter of indices.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
-from collections.abc import Iterator, Sequence
+import math
+import shutil
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from nnxtrain.data.source import digest
-from nnxtrain.data.storage import locked, published
+from nnxtrain.data.storage import locked, make_directory, published
 from nnxtrain.errors import InputError
 
 _LOG = logging.getLogger(__name__)
-_FORMAT = 1  # raise it when the same input would give other arrays
-_CHUNK = 256  # examples decoded at a time
 _FULL_CHECK_BYTES = 2**30  # entries up to this size are read and checked whole, about 1 s
+
+Fill = Callable[[np.ndarray, np.ndarray, dict[str, int]], None]
 
 
 @dataclass(frozen=True)
@@ -32,54 +32,55 @@ class Decoded:
     """All examples of a data set: its splits one after another.
 
     Attributes:
+      folder: Where they are kept.
       images: ``uint8[N, H, W, C]``, memory-mapped.
       labels: ``int32[N]``.
       starts: The example number at which each split starts.
       digest: SHA-256 of images and labels.
     """
 
+    folder: Path
     images: np.ndarray
     labels: np.ndarray
     starts: dict[str, int]
     digest: str
 
 
-def decoded(builder: Any, image_size: Sequence[int] | None, root: Path) -> Decoded:
-    """Return the arrays of a prepared set, from the cache or decoding them now.
+def decoded(
+    root: Path,
+    name: str,
+    key: str,
+    sizes: Mapping[str, int],
+    shape: tuple[int, ...],
+    fill: Fill,
+) -> Decoded:
+    """Return the arrays of a data set, from the cache or decoding them now.
 
     Args:
-      builder: A prepared tensorflow-datasets builder with features ``image`` and ``label``.
-      image_size: ``(height, width)`` to resize to (antialiased, bilinear); None keeps the size.
       root: The data directory.
+      name: Of the set, for people who look at the cache.
+      key: A hex digest of all that decides the content.
+      sizes: Number of examples of each split.
+      shape: ``(height, width, channels)``.
+      fill: Called with the empty images, labels and the splits' starts, to fill the arrays.
 
     Raises:
-      InputError: The prepared set cannot be read.
+      InputError: The disk has no room, and what ``fill`` raises.
     """
-    height, width, channels = builder.info.features["image"].shape
-    shape = (*(image_size or (height, width)), channels)
-    key = _key(builder, shape, root)
-    target = root / "decoded" / f"{builder.name}-{shape[0]}x{shape[1]}-{key[:16]}"
+    target = root / "decoded" / f"{name}-{shape[0]}x{shape[1]}-{key[:16]}"
     if entry := _open(target):
         return entry
     with locked(root, f"decoded-{target.name}"):
         if entry := _open(target):  # made by another process meanwhile
             return entry
-        _LOG.info("decoding %s into %s", builder.name, target)
+        _LOG.info("decoding %s into %s", name, target)
+        _check_room(make_directory(target.parent), sum(sizes.values()) * math.prod(shape))
         with published(target) as folder:
-            _write(folder, builder, shape)
+            _write(folder, sizes, shape, fill)
         entry = _open(target)
     if entry is None:
         raise InputError(f"{target} does not read back as written; is the disk failing?")
     return entry
-
-
-def _key(builder: Any, shape: tuple[int, ...], root: Path) -> str:
-    """A digest of what decides the content: the files of the prepared set, the shape, this code."""
-    folder = Path(builder.data_dir)
-    files = [(p.name, p.stat().st_size) for p in sorted(folder.iterdir())]
-    info = (folder / "dataset_info.json").read_bytes()
-    parts = [_FORMAT, str(folder.relative_to(root)), files, shape]
-    return hashlib.sha256(json.dumps(parts).encode() + info).hexdigest()
 
 
 def _open(folder: Path) -> Decoded | None:
@@ -92,51 +93,30 @@ def _open(folder: Path) -> Decoded | None:
             return None
         if images.nbytes <= _FULL_CHECK_BYTES and digest(images, labels) != meta["digest"]:
             return None
-        return Decoded(images, labels, meta["starts"], meta["digest"])
+        return Decoded(folder, images, labels, meta["starts"], meta["digest"])
     except (OSError, ValueError, KeyError, TypeError, EOFError):
         return None
 
 
-def _write(folder: Path, builder: Any, shape: tuple[int, ...]) -> None:
-    sizes = {name: split.num_examples for name, split in builder.info.splits.items()}
+def _check_room(folder: Path, needed: int) -> None:
+    """A mapped file on a full disk would end the process without a word."""
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise InputError(
+            f"the decoded images take {needed / 2**30:.1f} GiB and {folder} has {free / 2**30:.1f} GiB free; choose a "
+            "smaller data.image_size, or another disk with data.data_dir=DIR"
+        )
+
+
+def _write(folder: Path, sizes: Mapping[str, int], shape: tuple[int, ...], fill: Fill) -> None:
     starts = dict(zip(sizes, np.cumsum([0, *sizes.values()]).tolist()))
     total = sum(sizes.values())
     images = np.lib.format.open_memmap(
         folder / "images.npy", mode="w+", dtype=np.uint8, shape=(total, *shape)
     )
     labels = np.empty(total, np.int32)
-    for name, start in starts.items():
-        for position, example in enumerate(_examples(builder, name, sizes[name]), start):
-            images[position] = _resized(example["image"], shape)
-            labels[position] = example["label"]
+    fill(images, labels, starts)
     images.flush()
     np.save(folder / "labels.npy", labels)
     meta = {"shape": list(images.shape), "starts": starts, "digest": digest(images, labels)}
     (folder / "meta.json").write_text(json.dumps(meta))
-
-
-def _examples(builder: Any, split: str, size: int) -> Iterator[dict[str, Any]]:
-    if not size:  # tensorflow-datasets cannot open a split without examples
-        return
-    try:
-        source = builder.as_data_source(split=split)
-        for start in range(0, size, _CHUNK):
-            yield from source.__getitems__(range(start, min(start + _CHUNK, size)))
-    except Exception as error:
-        raise InputError(
-            f"the prepared set in {builder.data_dir} cannot be read "
-            f"({type(error).__name__}: {str(error)[:100]}); remove that folder and run: "
-            f"nnxtrain data prepare {builder.name}"
-        ) from error
-
-
-def _resized(image: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    if image.shape == shape:
-        return image
-    from PIL import Image
-
-    height, width, channels = shape
-    flat = image[..., 0] if channels == 1 else image  # Pillow keeps grey images without an axis
-    # Pillow widens the bilinear filter when it scales down: antialiased.
-    resized = Image.fromarray(flat).resize((width, height), Image.Resampling.BILINEAR)
-    return np.asarray(resized).reshape(shape)
