@@ -1,6 +1,7 @@
 """Data sets, and the batches drawn from them. Importing this loads NumPy and nothing heavier."""
 
 from nnxtrain.data.array_files import ArrayFiles as ArrayFiles
+from nnxtrain.data.image_folder import ImageFolder as ImageFolder
 from nnxtrain.data.line import Line as Line
 from nnxtrain.data.loader import TrainBatches as TrainBatches
 from nnxtrain.data.loader import eval_batches as eval_batches
