@@ -3,3 +3,6 @@
 from nnxtrain.models.lenet import LeNet as LeNet
 from nnxtrain.models.linear_regression import LinearRegression as LinearRegression
 from nnxtrain.models.mlp import MLP as MLP
+from nnxtrain.models.resnet import ResNet as ResNet
+from nnxtrain.models.rnn import RNNClassifier as RNNClassifier
+from nnxtrain.models.vit import ViT as ViT
