@@ -64,10 +64,13 @@ def problems(
             node = getattr(node, name)
         if node is None and key == "optim.schedule":
             continue
-        if not is_node(node):
-            yield key, f"expected a node with _target_, got {node!r}"
-        else:
-            yield from _node(key, node, packages)
+        named = {f"logger.{name}": node[name] for name in node} if key == "logger" else {key: node}
+        for name, item in named.items():
+            if not is_node(item):
+                choose = f"; choose it with {name.replace('.', '=')}" if key == "logger" else ""
+                yield name, f"expected a node with _target_, got {item!r}{choose}"
+            else:
+                yield from _node(name, item, packages)
 
 
 def _node(key: str, node: Mapping[str, Any], packages: Sequence[str]) -> Iterator[Problem]:

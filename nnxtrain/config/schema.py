@@ -76,10 +76,11 @@ class Config:
     optim: OptimConfig = field(default_factory=OptimConfig)
     task: Node = MISSING
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
+    logger: Node = field(default_factory=dict)  # nodes by name
 
 
 SECTIONS = {"optim": OptimConfig, "trainer": TrainerConfig}
-NODES = ("model", "data", "augment", "task", "optim.optimizer", "optim.schedule")
+NODES = ("model", "data", "augment", "task", "optim.optimizer", "optim.schedule", "logger")
 
 
 def keys() -> list[str]:

@@ -24,6 +24,7 @@ ALLOWED = (
     "nnxtrain.augment",
     "nnxtrain.optim",
     "nnxtrain.tasks",
+    "nnxtrain.loggers",
     "optax",
     "jax.nn",
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,15 +14,16 @@ from nnxtrain import nnx
 from nnxtrain.config.saved import save, to_yaml
 from nnxtrain.config.schema import Config
 from nnxtrain.errors import Interrupted
+from nnxtrain.loggers import Logger
 from nnxtrain.training.checkpoint import Checkpoint, Checkpoints
 from nnxtrain.training.checkpoint_directory import CheckpointDirectory
 from nnxtrain.training.interruption import Interruption
 from nnxtrain.training.loop import Loop
-from nnxtrain.training.metrics_log import MetricsLog
 from nnxtrain.training.progress import Progress, open_progress
 from nnxtrain.training.results_table import print_results
 from nnxtrain.training.resume import check_length, overridden
 from nnxtrain.training.run_directory import RunDirectory
+from nnxtrain.training.run_log import RunLog, build_loggers
 from nnxtrain.training.session import Session
 from nnxtrain.training.state import TrainState, abstract, arrays_of, create, put_arrays
 
@@ -49,6 +50,7 @@ def fit(
       RunError: training failed.
       Interrupted: a signal came; the run is saved, and the message says how to go on.
     """
+    loggers = build_loggers(config, packages)
     session = Session.open(config, packages=packages)
     abstract(session.build)  # a model that cannot be built leaves no run directory behind
     directory = RunDirectory.create(
@@ -59,7 +61,7 @@ def fit(
         overrides=overrides,
         devices=[str(device) for device in jax.devices()],
     )
-    return _train(directory, session)
+    return _train(directory, session, loggers)
 
 
 def resume(run_dir: Path, *, overrides: Sequence[str] = (), packages: Sequence[str] = ()) -> Run:
@@ -72,6 +74,7 @@ def resume(run_dir: Path, *, overrides: Sequence[str] = (), packages: Sequence[s
     """
     directory = RunDirectory.open(run_dir)
     config = overridden(directory.config_path, overrides)
+    loggers = build_loggers(config, packages)
     session = Session.open(config, packages=packages)
     if overrides:
         with directory.lock():
@@ -79,10 +82,10 @@ def resume(run_dir: Path, *, overrides: Sequence[str] = (), packages: Sequence[s
             newest = checkpoints.latest()
             check_length(session.plan.total_steps, newest.step if newest else 0)
             save(config, directory.config_path)
-    return _train(directory, session)
+    return _train(directory, session, loggers)
 
 
-def _train(directory: RunDirectory, session: Session) -> Run:
+def _train(directory: RunDirectory, session: Session, loggers: Mapping[str, Logger]) -> Run:
     trainer = session.config.trainer
     with contextlib.ExitStack() as stack:
         stack.enter_context(directory.lock())
@@ -96,15 +99,13 @@ def _train(directory: RunDirectory, session: Session) -> Run:
                 on_skip=progress.message,
             )
         )
-        log = stack.enter_context(MetricsLog(directory.metrics_path))
+        log = stack.enter_context(RunLog(directory, session.config, loggers, progress.message))
         interruption = stack.enter_context(Interruption())
         stack.enter_context(_noted(directory))
 
         newest = checkpoints.latest()  # before cleaning, so that it tells what it passes over
         checkpoints.clean()
-        log.truncate(
-            newest.info["log_position"] if newest else 0, step=newest.step if newest else -1
-        )
+        log.begin(newest.info["log_position"] if newest else 0, step=newest.step if newest else -1)
         progress.message(_opening(directory, session, newest))
         state = _state(session, checkpoints, newest)
         progress.message(_summary(state, session))
@@ -157,7 +158,7 @@ def _test(
     session: Session,
     state: TrainState,
     checkpoints: Checkpoints,
-    log: MetricsLog,
+    log: RunLog,
     progress: Progress,
 ) -> dict[str, Any]:
     """Look at the test split, once, with the best checkpoint."""

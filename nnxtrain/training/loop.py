@@ -13,8 +13,8 @@ from nnxtrain.errors import Interrupted, RunError
 from nnxtrain.training.checkpoint import Checkpoints
 from nnxtrain.training.host_values import host_values
 from nnxtrain.training.interruption import Interruption
-from nnxtrain.training.metrics_log import MetricsLog
 from nnxtrain.training.progress import Progress
+from nnxtrain.training.run_log import RunLog
 from nnxtrain.training.session import Session
 from nnxtrain.training.state import TrainState, arrays_of
 
@@ -30,7 +30,7 @@ class Loop:
     session: Session
     state: TrainState
     checkpoints: Checkpoints
-    log: MetricsLog
+    log: RunLog
     progress: Progress
     interruption: Interruption
     best: float | None = None

@@ -35,7 +35,7 @@ class MetricsLog:
     >>> folder = tempfile.TemporaryDirectory()
     >>> path = Path(folder.name) / "metrics.jsonl"
     >>> with MetricsLog(path) as log:
-    ...     log.write(step=10, epoch=0.5, split="train", metrics={"loss": 0.25}, time=0.0)
+    ...     _ = log.write(step=10, epoch=0.5, split="train", metrics={"loss": 0.25}, time=0.0)
     >>> path.read_text()
     '{"step": 10, "epoch": 0.5, "split": "train", "time": 0.0, "loss": 0.25}\\n'
     >>> folder.cleanup()
@@ -53,8 +53,8 @@ class MetricsLog:
         split: str,
         metrics: Mapping[str, Any],
         time: float | None = None,
-    ) -> None:
-        """Append one line, and hand it to the operating system at once.
+    ) -> dict[str, Any]:
+        """Append one line, hand it to the operating system at once, and return it as it will be read.
 
         Metrics are numbers (Python's, or numpy or jax scalars), booleans, strings or None. Floats
         are written so that reading gives the same float64. NaN and the infinities, which strict
@@ -69,6 +69,7 @@ class MetricsLog:
         record = {"step": step, "epoch": epoch, "split": split, "time": time} | dict(metrics)
         record = {name: _plain(value) for name, value in record.items()}
         self._append(json.dumps(record, allow_nan=False).encode() + b"\n")
+        return _read(record)
 
     def sync(self) -> None:
         """Force the file to the disk, so that it outlives a power cut."""
@@ -151,8 +152,12 @@ def read_metrics(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
         record = _parse(line)
         if record is None:
             raise InputError(f"{path}, line {number}: not a JSON object")
-        records.append({k: math.nan if v is None else v for k, v in record.items()})
+        records.append(_read(record))
     return records
+
+
+def _read(record: dict[str, Any]) -> dict[str, Any]:
+    return {name: math.nan if value is None else value for name, value in record.items()}
 
 
 def _lines(data: bytes) -> list[bytes]:
