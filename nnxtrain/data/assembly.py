@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from nnxtrain.data.selection import carve
 from nnxtrain.data.source import ArraySource, Splits, Subset, check_lengths
 from nnxtrain.data.spec import Spec
-from nnxtrain.data.statistics import channel_statistics
+from nnxtrain.data.statistics import channel_statistics, class_counts
 from nnxtrain.errors import InputError
 
 Arrays = Mapping[str, np.ndarray]
@@ -106,6 +106,8 @@ def assemble(
     )
     for name, arrays in given.items():
         _check(arrays, spec, f"data.{name}")
+    if "label" in train:
+        spec = replace(spec, class_counts=class_counts(train["label"][ids["train"]], spec.num_classes))
     sources = {name: ArraySource(arrays, spec) for name, arrays in given.items()}
     splits = {name: Subset(sources["train"], part) for name, part in ids.items()} | {
         name: source for name, source in sources.items() if name != "train"

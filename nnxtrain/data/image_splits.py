@@ -11,7 +11,7 @@ import numpy as np
 from nnxtrain.data.decoded import Decoded
 from nnxtrain.data.source import ArraySource, Splits, Subset
 from nnxtrain.data.spec import Spec
-from nnxtrain.data.statistics import cached_statistics
+from nnxtrain.data.statistics import cached_statistics, class_counts
 from nnxtrain.errors import InputError, nearest
 
 
@@ -67,6 +67,7 @@ def image_splits(
         class_names=kept,
         mean=mean,
         std=std,
+        class_counts=class_counts(labels[chosen["train"]], len(kept)),
     )
     source = ArraySource({"input": data.images, "label": labels}, spec, fingerprint)
     return Splits(

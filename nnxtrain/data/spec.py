@@ -24,6 +24,7 @@ class Spec:
       vocab_size: Number of different tokens; tokens are ``0 .. vocab_size - 1``.
       target_names: Name of each number that is to be predicted.
       tokenizer: Makes tokens of text and text of tokens, where the tokens are those of text.
+      class_counts: Number of train examples of each class, in the order of the labels, where it is known.
     """
 
     input_shape: tuple[int, ...]
@@ -35,6 +36,7 @@ class Spec:
     vocab_size: int | None = None
     target_names: tuple[str, ...] = ()
     tokenizer: Tokenizer | None = None
+    class_counts: tuple[int, ...] = ()
 
     @property
     def unit(self) -> str:

@@ -1,4 +1,4 @@
-"""Mean and standard deviation of each channel, exact to the last bit on any machine."""
+"""Mean and standard deviation of each channel, exact to the last bit on any machine; the number of each class's examples."""
 
 from __future__ import annotations
 
@@ -36,6 +36,15 @@ def channel_statistics(
     if np.issubdtype(inputs.dtype, np.floating) and inputs.ndim > 1:
         return _of_floats(inputs, ids)
     return (), ()
+
+
+def class_counts(labels: np.ndarray, num_classes: int) -> tuple[int, ...]:
+    """Return how often each class occurs among ``labels``, whole numbers [N].
+
+    >>> class_counts(np.array([0, 2, 2]), 3)
+    (1, 0, 2)
+    """
+    return tuple(np.bincount(labels, minlength=num_classes).tolist())
 
 
 def _of_bytes(images: np.ndarray, ids: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -2,3 +2,4 @@
 
 from nnxtrain.tasks.classification import Classification as Classification
 from nnxtrain.tasks.regression import Regression as Regression
+from nnxtrain.tasks.sequence_classification import SequenceClassification as SequenceClassification

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Sequence
+
 import jax
 import jax.numpy as jnp
 
 from nnxtrain.data.spec import Spec
+from nnxtrain.errors import InputError
 
 
 def standardized(x: jax.Array, spec: Spec) -> jax.Array:
@@ -28,3 +32,31 @@ def standardized(x: jax.Array, spec: Spec) -> jax.Array:
         return x
     mean, std = jnp.asarray(spec.mean, jnp.float32), jnp.asarray(spec.std, jnp.float32)
     return (x.astype(jnp.float32) - mean) / std
+
+
+def with_statistics(
+    spec: Spec, mean: Sequence[float] | float | None, std: Sequence[float] | float | None
+) -> Spec:
+    """Return a spec with the given mean and standard deviation, of each channel or one for all, in place of the train split's.
+
+    Raises InputError where only one is given, for another number of channels, and for a deviation that is not positive.
+
+    >>> with_statistics(Spec((32, 32, 3), "uint8"), 0.5, [0.2, 0.2, 0.3]).mean
+    (0.5, 0.5, 0.5)
+    """
+    if mean is None and std is None:
+        return spec
+    if mean is None or std is None:
+        raise InputError("task: give both task.mean and task.std, or neither")
+    channels = spec.input_shape[-1]
+    values = {}
+    for name, given in (("mean", mean), ("std", std)):
+        numbers = tuple(map(float, given if isinstance(given, Sequence) else [given] * channels))
+        if len(numbers) != channels:
+            raise InputError(
+                f"task.{name}: {len(numbers)} numbers, and the data has {channels} channels"
+            )
+        values[name] = numbers
+    if min(values["std"]) <= 0:
+        raise InputError(f"task.std: deviations are positive, got {min(values['std'])}")
+    return dataclasses.replace(spec, **values)

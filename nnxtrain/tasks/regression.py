@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -11,7 +11,9 @@ import optax
 
 from nnxtrain import nnx
 from nnxtrain.data.spec import Spec
-from nnxtrain.tasks.inputs import standardized
+from nnxtrain.errors import InputError
+from nnxtrain.tasks.inputs import standardized, with_statistics
+from nnxtrain.tasks.residuals import R2, Residuals, RootOfAverage
 
 LOSSES: dict[str, Callable[[jax.Array, jax.Array], jax.Array]] = {
     "mse": optax.squared_error,
@@ -26,6 +28,7 @@ class Regression:
     Args:
       loss: ``mse``, ``mae`` or ``huber`` (Huber 1964: squared up to 1, then linear), the mean over an example's targets.
       standardize: bring each input channel to mean 0 and standard deviation 1 first.
+      mean, std: of the input's channels, one number for each or one for all, in place of those of the train split.
       spec: the data set's.
 
     A batch has ``input``, ``target`` float32[B, T] and perhaps ``mask`` bool[B] (False: padding). The model's output is
@@ -34,12 +37,24 @@ class Regression:
 
     monitor = "loss"
 
-    def __init__(self, loss: str = "mse", standardize: bool = True, *, spec: Spec):
+    def __init__(
+        self,
+        loss: str = "mse",
+        standardize: bool = True,
+        mean: Sequence[float] | float | None = None,
+        std: Sequence[float] | float | None = None,
+        *,
+        spec: Spec,
+    ):
         if loss not in LOSSES:
             raise ValueError(f"loss is one of {', '.join(LOSSES)}; it got {loss!r}")
+        if not spec.target_names:
+            raise InputError(
+                "task: regression needs numbers to predict, and the data has none; for classes take task=classification"
+            )
         self.loss = loss
         self.standardize = standardize
-        self.spec = spec
+        self.spec = with_statistics(spec, mean, std)
 
     def inputs(self, batch: dict[str, jax.Array]) -> jax.Array:
         """The model's input: float32[B, ...]."""
@@ -47,15 +62,18 @@ class Regression:
 
     def outputs(self, model: Any, batch: dict[str, jax.Array]) -> dict[str, jax.Array]:
         """Run the model; return ``loss`` float32[B], and float32[B, T]: ``prediction``, ``target``, ``absolute_error`` and
-        ``squared_error``.
+        ``squared_error``. Of a batch without targets there is ``prediction`` alone.
         """
-        target = batch["target"]
         prediction = model(self.inputs(batch)).astype(jnp.float32)
-        if prediction.size != target.size:
-            raise ValueError(
-                f"the model's output {list(prediction.shape)} must have one number for each target {list(target.shape)}"
+        shape = (len(prediction), len(self.spec.target_names))
+        if prediction.size != shape[0] * shape[1]:
+            raise InputError(
+                f"the model's output {list(prediction.shape)} must have one number for each target {list(shape)}"
             )
-        prediction = prediction.reshape(target.shape)
+        prediction = prediction.reshape(shape)
+        if "target" not in batch:
+            return {"prediction": prediction}
+        target = batch["target"]
         return {
             "loss": LOSSES[self.loss](prediction, target).mean(-1),
             "prediction": prediction,
@@ -73,35 +91,10 @@ class Regression:
             r2=R2(),
         )
 
+    def predictions(self, outputs: dict[str, jax.Array]) -> dict[str, jax.Array]:
+        """``prediction`` float32[B, T], and ``target`` float32[B, T] where it is known."""
+        return {name: outputs[name] for name in ("prediction", "target") if name in outputs}
 
-class RootOfAverage(nnx.metrics.Average):
-    """The square root of the mean of all values given."""
-
-    def compute(self) -> jax.Array:
-        return jnp.sqrt(super().compute())
-
-
-class R2(nnx.Metric):
-    """The coefficient of determination, ``1 - sum((y - p)**2) / sum((y - mean(y))**2)`` over all targets together.
-
-    >>> r2 = R2()
-    >>> r2.update(squared_error=jnp.array([[0.0], [0.0], [1.0]]), target=jnp.array([[1.0], [2.0], [3.0]]))
-    >>> float(r2.compute())
-    0.5
-    """
-
-    def __init__(self) -> None:
-        self.squared_error = nnx.metrics.Average("squared_error")
-        self.targets = nnx.metrics.Welford("target")
-
-    def reset(self) -> None:
-        self.squared_error.reset()
-        self.targets.reset()
-
-    def update(self, **outputs: Any) -> None:
-        self.squared_error.update(**outputs)
-        self.targets.update(**outputs)
-
-    def compute(self) -> jax.Array:
-        deviation = self.targets.compute().standard_deviation
-        return 1.0 - self.squared_error.compute() / jnp.square(deviation)
+    def diagnostics(self) -> nnx.MultiMetric:
+        """``residuals``: a summary of each target's errors, :class:`ResidualSummary`."""
+        return nnx.MultiMetric(residuals=Residuals(len(self.spec.target_names)))
