@@ -107,7 +107,9 @@ def assemble(
     for name, arrays in given.items():
         _check(arrays, spec, f"data.{name}")
     if "label" in train:
-        spec = replace(spec, class_counts=class_counts(train["label"][ids["train"]], spec.num_classes))
+        spec = replace(
+            spec, class_counts=class_counts(train["label"][ids["train"]], len(spec.class_names))
+        )
     sources = {name: ArraySource(arrays, spec) for name, arrays in given.items()}
     splits = {name: Subset(sources["train"], part) for name, part in ids.items()} | {
         name: source for name, source in sources.items() if name != "train"

@@ -26,7 +26,7 @@ class TopK(nnx.metrics.Average):
         self.k = k
 
     def update(self, *, logits: jax.Array, labels: jax.Array, mask: Any = None, **_: Any) -> None:  # type: ignore[override]
-        _, best = jax.lax.top_k(logits, self.k)
+        best = jax.lax.top_k(logits, self.k)[1]
         super().update(right=(best == labels[..., None]).any(-1), mask=mask)
 
 
@@ -47,7 +47,7 @@ class ConfusionMatrix(nnx.Metric):
     def reset(self) -> None:
         self.counts.value = jnp.zeros_like(self.counts.value)
 
-    def update(self, *, logits: jax.Array, labels: jax.Array, mask: Any = None, **_: Any) -> None:
+    def update(self, *, logits: jax.Array, labels: jax.Array, mask: Any = None, **_: Any) -> None:  # type: ignore[override]
         counted = labels >= 0  # a negative index would count from the end
         if mask is not None:
             counted &= jnp.asarray(mask, bool)

@@ -33,7 +33,7 @@ class Classification:
         of the train split; a pretrained model wants those that it was trained with.
       spec: the data set's.
 
-    A batch has ``input`` (of the spec's shape and dtype), ``label`` int32[B], or float32[B, classes] where labels were mixed,
+    A batch has ``input`` (of the spec's shape and dtype), ``label`` int32[B] (float32[B, classes] where labels were mixed),
     and perhaps ``mask`` bool[B] (False: padding). Against mixed labels, an example's weight is mixed likewise, and what
     counts as right is the class of the largest share.
     """
@@ -55,13 +55,14 @@ class Classification:
             raise ValueError(f"label_smoothing is a share, 0 to 1; it got {label_smoothing}")
         if spec.num_classes is None:
             raise InputError(
-                "task: classification needs a label for each example, and the data has none; for numbers take task=regression"
+                "task: classification needs a label for each example, and the data has none; numbers want task=regression"
             )
         for k in top_k:
             if not 0 < k < spec.num_classes:
                 raise InputError(
                     f"task.top_k: {k} of {spec.num_classes} classes; give numbers from 1 to {spec.num_classes - 1}"
                 )
+        self.num_classes = spec.num_classes
         self.label_smoothing = label_smoothing
         self.class_weights = _weights(class_weights, spec)
         self.top_k = tuple(top_k)
@@ -79,10 +80,10 @@ class Classification:
     def logits(self, model: Any, batch: dict[str, jax.Array]) -> jax.Array:
         """Run the model; return float32[B, classes]."""
         logits = self.call(model, batch).astype(jnp.float32)
-        if logits.ndim != 2 or logits.shape[-1] != self.spec.num_classes:
+        if logits.ndim != 2 or logits.shape[-1] != self.num_classes:
             raise InputError(
                 f"model: its output is {list(logits.shape)}, and an example has to have one number for each of the "
-                f"{self.spec.num_classes} classes"
+                f"{self.num_classes} classes"
             )
         return logits
 
@@ -110,10 +111,10 @@ class Classification:
 
     def metrics(self) -> nnx.MultiMetric:
         """Fresh metrics; their ``update`` takes :meth:`outputs` and the mask."""
-        metrics = {"loss": MeanLoss(), "accuracy": nnx.metrics.Accuracy()}
+        metrics: dict[str, nnx.Metric] = {"loss": MeanLoss(), "accuracy": nnx.metrics.Accuracy()}
         metrics |= {f"top{k}_accuracy": TopK(k) for k in self.top_k}
         if self.macro_f1:
-            metrics["macro_f1"] = MacroF1(self.spec.num_classes)
+            metrics["macro_f1"] = MacroF1(self.num_classes)
         return nnx.MultiMetric(**metrics)
 
     def predictions(self, outputs: dict[str, jax.Array]) -> dict[str, jax.Array]:
@@ -130,7 +131,7 @@ class Classification:
 
     def diagnostics(self) -> nnx.MultiMetric:
         """``confusion_matrix``, from which :func:`class_scores` derives each class's scores."""
-        return nnx.MultiMetric(confusion_matrix=ConfusionMatrix(self.spec.num_classes))
+        return nnx.MultiMetric(confusion_matrix=ConfusionMatrix(self.num_classes))
 
 
 def _weights(given: Sequence[float] | str | None, spec: Spec) -> tuple[float, ...] | None:

@@ -37,7 +37,7 @@ def standardized(x: jax.Array, spec: Spec) -> jax.Array:
 def with_statistics(
     spec: Spec, mean: Sequence[float] | float | None, std: Sequence[float] | float | None
 ) -> Spec:
-    """Return a spec with the given mean and standard deviation, of each channel or one for all, in place of the train split's.
+    """Return a spec with the given mean and standard deviation (of each channel, or one for all) in place of its own.
 
     Raises InputError where only one is given, for another number of channels, and for a deviation that is not positive.
 
@@ -48,15 +48,18 @@ def with_statistics(
         return spec
     if mean is None or std is None:
         raise InputError("task: give both task.mean and task.std, or neither")
+    return dataclasses.replace(
+        spec, mean=_by_channel("mean", mean, spec), std=_by_channel("std", std, spec)
+    )
+
+
+def _by_channel(name: str, given: Sequence[float] | float, spec: Spec) -> tuple[float, ...]:
     channels = spec.input_shape[-1]
-    values = {}
-    for name, given in (("mean", mean), ("std", std)):
-        numbers = tuple(map(float, given if isinstance(given, Sequence) else [given] * channels))
-        if len(numbers) != channels:
-            raise InputError(
-                f"task.{name}: {len(numbers)} numbers, and the data has {channels} channels"
-            )
-        values[name] = numbers
-    if min(values["std"]) <= 0:
-        raise InputError(f"task.std: deviations are positive, got {min(values['std'])}")
-    return dataclasses.replace(spec, **values)
+    numbers = tuple(map(float, given if isinstance(given, Sequence) else [given] * channels))
+    if len(numbers) != channels:
+        raise InputError(
+            f"task.{name}: {len(numbers)} numbers, and the data has {channels} channels"
+        )
+    if name == "std" and min(numbers) <= 0:
+        raise InputError(f"task.std: deviations are positive, got {min(numbers)}")
+    return numbers

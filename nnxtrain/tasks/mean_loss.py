@@ -17,9 +17,9 @@ class MeanLoss(nnx.metrics.Average):
 
     >>> mean = MeanLoss()
     >>> mean.update(loss=jnp.array([1.0, 3.0]), weight=jnp.array([3.0, 1.0]))
-    >>> mean.update(loss=jnp.array([8.0, 9.0]), weight=jnp.ones(2), mask=jnp.array([True, False]))
+    >>> mean.update(loss=jnp.array([9.0, 9.0]), weight=jnp.full(2, 4.0), mask=jnp.array([True, False]))
     >>> float(mean.compute())
-    2.8
+    5.25
     """
 
     def __init__(self) -> None:

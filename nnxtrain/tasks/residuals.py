@@ -44,7 +44,7 @@ class R2(nnx.Metric):
 
 
 class ResidualSummary(NamedTuple):
-    """The errors of each target, float32[T]; ``bias`` is the mean of prediction - target, ``max_error`` the largest distance."""
+    """The errors of each target, float32[T]; ``bias`` is the mean of prediction - target, ``max_error`` the largest."""
 
     mae: jax.Array
     rmse: jax.Array
@@ -56,13 +56,15 @@ class ResidualSummary(NamedTuple):
 class Residuals(nnx.Metric):
     """The errors of each of ``num_targets`` targets by itself, NaN before the first example.
 
-    ``update(prediction=float[B, T], target=float[B, T], mask=bool[B])``. Deviations are gathered around the mean so far (Chan
-    et al. 1979), so that a large offset costs no digits.
+    ``update(prediction=float[B, T], target=float[B, T], mask=bool[B])``. Deviations are gathered around the mean so far
+    (Chan et al. 1979), so that a large offset costs no digits.
 
     >>> residuals = Residuals(1)
-    >>> residuals.update(prediction=jnp.array([[1.0], [2.0], [5.0]]), target=jnp.array([[1.0], [2.0], [3.0]]))
-    >>> summary = residuals.compute(); summary.bias.round(2).tolist(), summary.max_error.tolist(), summary.r2.tolist()
-    ([0.67], [2.0], [-1.0])
+    >>> residuals.update(
+    ...     prediction=jnp.array([[1.0], [2.0], [3.0], [6.0]]), target=jnp.array([[1.0], [2.0], [3.0], [2.0]])
+    ... )
+    >>> summary = residuals.compute(); summary.bias.tolist(), summary.max_error.tolist(), summary.r2.tolist()
+    ([1.0], [4.0], [-7.0])
     """
 
     def __init__(self, num_targets: int):
@@ -79,7 +81,7 @@ class Residuals(nnx.Metric):
         self.error.reset()
         self.target.reset()
 
-    def update(
+    def update(  # type: ignore[override]
         self, *, prediction: jax.Array, target: jax.Array, mask: Any = None, **_: Any
     ) -> None:
         seen = jnp.ones(len(target), bool) if mask is None else jnp.asarray(mask, bool)

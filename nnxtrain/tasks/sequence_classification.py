@@ -15,8 +15,8 @@ class SequenceClassification(Classification):
     """Classification, one label a sequence, where the model is told how long each sequence is.
 
     A batch has ``input``, tokens int32[B, T] or float[B, T, features], ``label``, and perhaps ``length`` int32[B]: so many
-    steps count, the rest is padding. A model whose ``__call__`` has a parameter ``mask`` then gets bool[B, T], True where a
-    step counts; one with ``seq_lengths``, as ``nnx.RNN`` has it, gets int32[B].
+    steps count, the rest is padding. A model whose ``__call__`` has a parameter ``lengths`` (or ``seq_lengths``, as
+    ``nnx.RNN`` calls it) gets it then; one with a parameter ``mask`` gets bool[B, T], True where a step counts.
     """
 
     def call(self, model: Any, batch: dict[str, jax.Array]) -> jax.Array:
@@ -25,8 +25,9 @@ class SequenceClassification(Classification):
             return model(x)
         length = batch["length"]
         told = {
-            "mask": jnp.arange(x.shape[1]) < length[:, None],
+            "lengths": length,
             "seq_lengths": length,
+            "mask": jnp.arange(x.shape[1]) < length[:, None],
         }
         taken = inspect.signature(model).parameters
         return model(x, **{name: value for name, value in told.items() if name in taken})

@@ -46,6 +46,12 @@ def test_statistics_are_those_of_the_train_split(tmp_path: Path) -> None:
     np.testing.assert_allclose(splits.train.spec.std, images.std((0, 1, 2)), rtol=1e-12)
 
 
+def test_classes_are_counted_in_the_train_split(tmp_path: Path) -> None:
+    splits = ArrayFiles(saved(tmp_path), class_names=list("abcdef")).load()
+    labels = splits.train.batch(np.arange(len(splits.train)))["label"]
+    assert splits.test.spec.class_counts == (*np.bincount(labels).tolist(), 0)
+
+
 def test_statistics_of_large_numbers(tmp_path: Path) -> None:
     features = (1e6 + RNG.normal(size=(5000, 3)) * [1, 2, 0]).astype(np.float32)
     path = saved(tmp_path, input=features, target=features[:, 0])

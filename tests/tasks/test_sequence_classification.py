@@ -1,0 +1,65 @@
+import jax.numpy as jnp
+import numpy as np
+
+from nnxtrain import nnx
+from nnxtrain.data.spec import Spec
+from nnxtrain.tasks import SequenceClassification
+
+TOKENS = Spec((4,), "int32", 2, ("no", "yes"), vocab_size=9)
+ROWS = Spec((4, 3), "float32", 2, ("no", "yes"), (1.0, 1.0, 1.0), (2.0, 2.0, 2.0))
+BATCH = {
+    "input": jnp.array([[1, 2, 3, 4], [5, 6, 0, 0]], jnp.int32),
+    "label": jnp.array([0, 1], jnp.int32),
+    "length": jnp.array([4, 2], jnp.int32),
+}
+
+
+class MaskedSum(nnx.Module):
+    def __call__(self, x, mask=None):
+        total = jnp.where(mask, x, 0).sum(1)
+        return jnp.stack([total, -total], -1)
+
+
+def test_a_model_that_takes_a_mask_sees_what_counts():
+    batch = BATCH | {"input": jnp.full((2, 4), 3, jnp.int32)}
+    outputs = SequenceClassification(spec=TOKENS).outputs(MaskedSum(), batch)
+    assert outputs["logits"].tolist() == [[12, -12], [6, -6]]
+
+
+def test_a_model_that_takes_lengths_gets_them():
+    class Lengths(nnx.Module):
+        def __call__(self, x, *, lengths):
+            return jnp.stack([lengths, lengths], -1)
+
+    outputs = SequenceClassification(spec=TOKENS).outputs(Lengths(), BATCH)
+    assert outputs["logits"].tolist() == [[4, 4], [2, 2]]
+    assert outputs["labels"].tolist() == [0, 1]
+
+
+def test_padding_does_not_reach_a_recurrent_network():
+    class Last(nnx.Module):
+        def __init__(self):
+            rngs = nnx.Rngs(0)
+            self.rnn = nnx.RNN(nnx.SimpleCell(3, 2, rngs=rngs), rngs=rngs)
+
+        def __call__(self, x, seq_lengths=None):
+            carry, _ = self.rnn(x, seq_lengths=seq_lengths, return_carry=True)
+            return carry
+
+    rows = np.random.default_rng(0).normal(size=(2, 4, 3)).astype(np.float32)
+    task, model = SequenceClassification(spec=ROWS), Last()
+    noisy = rows.copy()
+    noisy[1, 2:] = 50
+    first, second = (
+        task.outputs(model, BATCH | {"input": jnp.asarray(x)})["logits"] for x in (rows, noisy)
+    )
+    np.testing.assert_array_equal(first, second)
+    alone = task.outputs(model, {"input": jnp.asarray(rows[1:, :2])})["logits"]
+    np.testing.assert_allclose(second[1:], alone, rtol=1e-5)
+
+
+def test_a_model_that_takes_neither_is_called_plainly():
+    model = nnx.Sequential(lambda x: x[:, :2])
+    for batch in (BATCH, {k: v for k, v in BATCH.items() if k != "length"}):
+        outputs = SequenceClassification(spec=TOKENS).outputs(model, batch)
+        assert outputs["logits"].tolist() == [[1, 2], [5, 6]]
