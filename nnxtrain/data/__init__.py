@@ -16,8 +16,10 @@ from nnxtrain.data.source import Source as Source
 from nnxtrain.data.source import Splits as Splits
 from nnxtrain.data.source import Subset as Subset
 from nnxtrain.data.spec import Spec as Spec
+from nnxtrain.data.synthetic import Synthetic as Synthetic
 from nnxtrain.data.table import Table as Table
 from nnxtrain.data.text import Text as Text
+from nnxtrain.data.tfds import TFDS as TFDS
 from nnxtrain.data.tfds_images import TFDSImages as TFDSImages
 from nnxtrain.data.token_files import Tokens as Tokens
 from nnxtrain.data.token_windows import TokenWindows as TokenWindows
