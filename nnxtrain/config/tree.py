@@ -90,8 +90,8 @@ def list_options(group: str, config_dirs: Sequence[str | Path] = ()) -> list[str
     Raises:
         InputError: there is no such group.
 
-    >>> list_options("task")
-    ['classification', 'regression']
+    >>> list_options("trainer")
+    ['default']
     """
     loader = config_loader(config_dirs)
     known = groups(loader)

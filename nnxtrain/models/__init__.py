@@ -5,4 +5,5 @@ from nnxtrain.models.linear_regression import LinearRegression as LinearRegressi
 from nnxtrain.models.mlp import MLP as MLP
 from nnxtrain.models.resnet import ResNet as ResNet
 from nnxtrain.models.rnn import RNNClassifier as RNNClassifier
+from nnxtrain.models.transformer import TransformerLM as TransformerLM
 from nnxtrain.models.vit import ViT as ViT

@@ -47,6 +47,8 @@ class MultiHeadAttention(Module):
       out_kernel_init, out_bias_init: those of the last projection (default: the same).
       use_bias: whether the projections have biases.
       attention_fn: called as :func:`dot_product_attention`.
+      position_fn: given queries or keys, [*batch, length, heads, head_dim], and the positions where they stand, int32[length],
+        it returns them with the position worked in (rotary embeddings); None: nothing is done. Keys are cached thereafter.
       decode: see below (default False).
       normalize_qk: normalise queries and keys in each head (Dehghani et al. 2023, https://arxiv.org/abs/2302.05442).
       qkv_promote_dtype, out_promote_dtype, ln_promote_dtype: cast to the computing dtype in the projections to queries,
@@ -96,6 +98,7 @@ class MultiHeadAttention(Module):
         out_bias_init: Initializer | None = None,
         use_bias: bool = True,
         attention_fn: Callable[..., jax.Array] = dot_product_attention,
+        position_fn: Callable[[jax.Array, jax.Array], jax.Array] | None = None,
         decode: bool | None = None,
         normalize_qk: bool = False,
         qkv_promote_dtype: Callable[..., Any] = promote_dtype,
@@ -142,6 +145,7 @@ class MultiHeadAttention(Module):
         self.precision = precision
         self.use_bias = use_bias
         self.attention_fn = attention_fn
+        self.position_fn = position_fn
         self.decode = decode
         self.normalize_qk = normalize_qk
 
@@ -248,8 +252,13 @@ class MultiHeadAttention(Module):
         value = self.value(inputs_v, out_sharding=qkv_sharding)
         if self.query_ln is not None and self.key_ln is not None:
             query, key = self.query_ln(query), self.key_ln(key)
+        decode = bool(self.decode if decode is None else decode)
+        if self.position_fn is not None:
+            start = 0 if not decode or self.cache_index is None else self.cache_index.value
+            query = self.position_fn(query, start + jnp.arange(query.shape[-3]))
+            key = self.position_fn(key, start + jnp.arange(key.shape[-3]))
         full: Any = False
-        if self.decode if decode is None else decode:
+        if decode:
             key, value, mask, full = self._remember(query, key, value, mask)
             is_causal = False  # the mask is causal already, and knows where the queries stand
         dropout_rng, deterministic = self._dropout(rngs, deterministic)

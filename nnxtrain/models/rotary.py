@@ -1,0 +1,33 @@
+"""Rotary position embeddings (Su et al. 2021, https://arxiv.org/abs/2104.09864)."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+
+
+def rotary(x: jax.Array, positions: jax.Array, base: float = 10_000.0) -> jax.Array:
+    """Rotate the halves of each head's vector, as pairs, by angles that grow with the position.
+
+    Pair i of depth d at position p turns by ``p * base ** (-2i / d)``, so that the product of a query and a key depends on
+    how far apart they stand, and not on where. Element i is paired with element ``i + d / 2``, as in GPT-NeoX and LLaMA.
+
+    Args:
+      x: float[*batch, length, heads, d]; d is even.
+      positions: int32[length].
+      base: the slowest pairs turn once in about ``2π * base`` positions.
+
+    Returns:
+      the same shape and dtype; angles and products are float32.
+
+    >>> x = jnp.array([[[1.0, 0.0]], [[1.0, 0.0]]])  # two positions, one head of depth 2
+    >>> rotary(x, jnp.arange(2)).round(4).tolist()
+    [[[1.0, 0.0]], [[0.5403, 0.8415]]]
+    """
+    depth = x.shape[-1]
+    frequencies = base ** (-jnp.arange(0, depth, 2, dtype=jnp.float32) / depth)
+    angles = positions.astype(jnp.float32)[:, None, None] * frequencies
+    cos, sin = jnp.cos(angles), jnp.sin(angles)
+    first, second = jnp.split(x.astype(jnp.float32), 2, axis=-1)
+    turned = jnp.concatenate([first * cos - second * sin, second * cos + first * sin], axis=-1)
+    return turned.astype(x.dtype)
