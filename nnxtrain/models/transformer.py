@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +14,7 @@ from nnxtrain import nnx
 from nnxtrain.models.rotary import rotary
 from nnxtrain.nnx.random import initializers
 
+Norm: TypeAlias = nnx.LayerNorm | nnx.RMSNorm
 EPSILON = 1e-5  # of the normalisations, as in GPT-2 and LLaMA
 
 
@@ -45,7 +46,7 @@ class Block(nnx.Module):
 
     def __init__(
         self,
-        norm: Callable[[], nnx.Module],
+        norm: Callable[[], Norm],
         attention: Callable[[], nnx.MultiHeadAttention],
         mlp: Callable[[], MLP],
         dropout: Callable[[], nnx.Dropout],
@@ -137,14 +138,14 @@ class TransformerLM(nnx.Module):
         _check("norm", norm, "layer", "rms")
         if positions == "rotary" and width // num_heads % 2:
             raise ValueError(
-                f"rotary positions need heads of an even size; width={width} and num_heads={num_heads} give {width // num_heads}"
+                f"rotary positions need heads of an even size; width={width} and num_heads={num_heads} do not give such"
             )
         if hidden is None:
             hidden = 4 * width if mlp == "gelu" else 64 * math.ceil(8 / 3 * width / 64)
         init = initializers.normal(init_std)
         out_init = initializers.normal(init_std / math.sqrt(2 * num_layers))
 
-        def make_norm() -> nnx.Module:
+        def make_norm() -> Norm:
             if norm == "rms":
                 return nnx.RMSNorm(width, epsilon=EPSILON, dtype=dtype, rngs=rngs)
             return nnx.LayerNorm(width, epsilon=EPSILON, use_bias=use_bias, dtype=dtype, rngs=rngs)
@@ -174,9 +175,7 @@ class TransformerLM(nnx.Module):
         self.tokens = embed(vocab_size)
         self.positions = embed(self.max_length) if positions == "learned" else None
         self.dropout = dropout()
-        self.blocks = [
-            Block(make_norm, attention, make_mlp, dropout) for _ in range(num_layers)
-        ]
+        self.blocks = [Block(make_norm, attention, make_mlp, dropout) for _ in range(num_layers)]
         self.norm = make_norm()
         self.head = None if tied_embeddings else linear(width, vocab_size, use_bias=False)
         self.remat = remat

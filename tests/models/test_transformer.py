@@ -23,7 +23,9 @@ LLAMA = {
 TOKENS = np.random.default_rng(0).integers(0, 11, (2, 9)).astype(np.int32)
 
 
-apply = nnx.jit(lambda model, tokens, decode: model(tokens, decode=decode), static_argnames="decode")
+apply = nnx.jit(
+    lambda model, tokens, decode: model(tokens, decode=decode), static_argnames="decode"
+)
 
 
 def logits_of(model, tokens, decode=False):
@@ -137,7 +139,9 @@ def test_decoding_needs_a_cache_that_fits():
     model = build(num_layers=1)
     with pytest.raises(ValueError, match="has no cache to decode with"):
         model(jnp.zeros((2, 1), jnp.int32), decode=True)
-    with pytest.raises(ValueError, match="a cache of 10 positions, and the model's max_length is 9"):
+    with pytest.raises(
+        ValueError, match="a cache of 10 positions, and the model's max_length is 9"
+    ):
         model.init_cache(2, 10)
     with pytest.raises(ValueError, match="10 tokens, and the model's max_length is 9"):
         model(jnp.zeros((2, 10), jnp.int32))
@@ -222,7 +226,10 @@ def test_the_small_ones_by_hand():
         ({"norm": "batch"}, "norm is layer or rms"),
         ({"width": 12, "positions": "rotary"}, "heads of an even size; width=12 and num_heads=4"),
         ({"input_shape": (12,)}, "sequences have 12 tokens, and max_length is 9"),
-        ({"input_shape": (8, 8, 3)}, r"wants sequences of tokens; the data's examples are \[8, 8, 3\]"),
+        (
+            {"input_shape": (8, 8, 3)},
+            r"wants sequences of tokens; the data's examples are \[8, 8, 3\]",
+        ),
         ({"max_length": None}, "give max_length"),
         ({"num_heads": 3}, "num_heads must divide"),
     ],

@@ -47,8 +47,8 @@ class MultiHeadAttention(Module):
       out_kernel_init, out_bias_init: those of the last projection (default: the same).
       use_bias: whether the projections have biases.
       attention_fn: called as :func:`dot_product_attention`.
-      position_fn: given queries or keys, [*batch, length, heads, head_dim], and the positions where they stand, int32[length],
-        it returns them with the position worked in (rotary embeddings); None: nothing is done. Keys are cached thereafter.
+      position_fn: given queries or keys, [*batch, length, heads, head_dim], and their positions, int32[length], it returns
+        them with the positions worked in (rotary embeddings); None: nothing is done. Keys are cached thereafter.
       decode: see below (default False).
       normalize_qk: normalise queries and keys in each head (Dehghani et al. 2023, https://arxiv.org/abs/2302.05442).
       qkv_promote_dtype, out_promote_dtype, ln_promote_dtype: cast to the computing dtype in the projections to queries,
