@@ -56,6 +56,7 @@ def evaluate(
     checkpoint: str | int = "best",
     packages: Sequence[str] = (),
     runs_dir: str | Path = "runs",
+    details: bool = False,
 ) -> dict[str, Any]:
     """Evaluate a run and return its metrics.
 
@@ -65,6 +66,7 @@ def evaluate(
         checkpoint: ``"best"`` by the monitored validation metric, ``"last"``, or a step.
         packages: importable packages of the user that the run's ``_target_`` may name.
         runs_dir: where to look for the newest run.
+        details: add ``details``: the confusion matrix and each class's scores, or each target's errors.
 
     Raises:
         InputError: no such run, split or checkpoint.
@@ -72,7 +74,13 @@ def evaluate(
     directory = find_run(run, runs_dir)
     from nnxtrain.training.evaluate import evaluate as evaluate_run
 
-    return evaluate_run(directory, split=split, checkpoint=checkpoint, packages=tuple(packages))
+    return evaluate_run(
+        directory,
+        split=split,
+        checkpoint=checkpoint,
+        packages=tuple(packages),
+        details=details,
+    )
 
 
 def find_run(run: str | Path | None, runs_dir: str | Path = "runs") -> Path:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
+from typing import Any
 
 from nnxtrain.cli.arguments import Command, argument, flag
 from nnxtrain.cli.packages import open_packages
@@ -18,6 +20,7 @@ class Eval(Command):
       nnxtrain eval                                       the newest run under runs/, test split
       nnxtrain eval run=runs/DIR split=validation
       nnxtrain eval run=runs/DIR checkpoint=last --json
+      nnxtrain eval --details                             which classes are taken for which
     """
 
     run: str | None = argument("a run directory (default: the newest)", metavar="DIR")
@@ -29,6 +32,9 @@ class Eval(Command):
     )
     checkpoint: str = argument("best, last or a step (default: best)", "best", metavar="WHICH")
     runs_dir: str = argument("where to find the newest run (default: runs)", "runs", metavar="DIR")
+    details: bool = flag(
+        "add the confusion matrix and each class's scores, or each target's errors"
+    )
     json: bool = flag("print one JSON object")
     package: tuple[str, ...] = flag("allow _target_ to name it; repeatable", (), metavar="NAME")
 
@@ -38,19 +44,33 @@ class Eval(Command):
         open_packages(self.package)
         directory = api.find_run(self.run, self.runs_dir)
         which = _checkpoint(self.checkpoint)
-        metrics = api.evaluate(directory, split=self.split, checkpoint=which, packages=self.package)
+        metrics = api.evaluate(
+            directory,
+            split=self.split,
+            checkpoint=which,
+            packages=self.package,
+            details=self.details,
+        )
         if self.json:
-            finite = {k: None if v != v or v in _INFINITE else v for k, v in metrics.items()}
-            print(json.dumps({"run": str(directory), **finite}, allow_nan=False))
+            print(json.dumps({"run": str(directory), **_finite(metrics)}, allow_nan=False))
             return 0
+        from nnxtrain.training.details_table import print_details
         from nnxtrain.training.results_table import print_results
 
+        details = metrics.pop("details", {})
         print(f"run: {directory}")
         print_results([metrics])
+        print_details(details)
         return 0
 
 
-_INFINITE = (float("inf"), float("-inf"))  # with NaN, what JSON cannot say: null
+def _finite(value: Any) -> Any:
+    """A value with null for what JSON cannot say: NaN and the infinities."""
+    if isinstance(value, dict):
+        return {name: _finite(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _checkpoint(text: str) -> str | int:

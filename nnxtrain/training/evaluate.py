@@ -6,7 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from nnxtrain import nnx
 from nnxtrain.errors import InputError, nearest
+from nnxtrain.training.details import details as details_of
+from nnxtrain.training.evaluation import measure
+from nnxtrain.training.host_values import host_values
 from nnxtrain.training.restore import restore_model
 
 SPLITS = ("train", "validation", "test")
@@ -18,6 +22,7 @@ def evaluate(
     split: str = "test",
     checkpoint: str | int = "best",
     packages: Sequence[str] = (),
+    details: bool = False,
 ) -> dict[str, Any]:
     """Return the metrics, with ``split`` and the checkpoint's ``step``.
 
@@ -26,6 +31,8 @@ def evaluate(
       split: ``train``, ``validation`` or ``test``.
       checkpoint: ``best``, ``last`` or a step.
       packages: packages of the user that ``_target_`` may name.
+      details: add ``details``: the confusion matrix and each class's scores, or each target's errors; see
+        :func:`nnxtrain.training.details.details`.
 
     Raises:
       InputError: no such run, split or checkpoint.
@@ -33,4 +40,17 @@ def evaluate(
     if split not in SPLITS:
         raise InputError(f"split={split}: choose {', '.join(SPLITS)}{nearest(split, SPLITS)}")
     session, state, step = restore_model(run_dir, checkpoint=checkpoint, packages=packages)
-    return {"split": split, "step": step, **session.evaluate(state.model, split)}
+    found = {"split": split, "step": step}
+    if not details:
+        return found | session.evaluate(state.model, split)
+    task, source = session.task, getattr(session.splits, split)
+    if not hasattr(task, "diagnostics"):
+        raise InputError(f"--details: {type(task).__name__} has no diagnostics")
+    both = nnx.MultiMetric(metrics=task.metrics(), diagnostics=task.diagnostics())
+    batch_size = min(session.config.trainer.eval_batch_size, len(source))
+    values = measure(session.eval_step, both, state.model, source, batch_size=batch_size)
+    return {
+        **found,
+        **host_values(values["metrics"]),
+        "details": details_of(values["diagnostics"], source.spec),
+    }

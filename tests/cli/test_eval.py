@@ -39,6 +39,22 @@ def test_table(two_runs, capsys):
     assert all(text in out for text in (str(two_runs[0]), "validation", "last", "0.91", "accuracy"))
 
 
+def test_details(two_runs, capsys):
+    capsys.readouterr()
+    assert main(["eval", "--details"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split() for line in lines if line.startswith(("cat", "dog"))] == [
+        ["cat", "1.000", "0.750", "0.857", "4"],
+        ["dog", "0.000", "nan", "0.000", "0"],
+        ["cat", "3", "1"],
+        ["dog", "0", "0"],
+    ]
+    assert main(["eval", "--details", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["details"]
+    assert found["confusion_matrix"] == [[3, 1], [0, 0]]
+    assert found["classes"][1]["recall"] is None
+
+
 def test_a_step(two_runs, capsys):
     capsys.readouterr()
     assert main(["eval", "checkpoint=500", "--json"]) == 0

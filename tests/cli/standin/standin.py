@@ -50,5 +50,22 @@ def resume(run_dir, *, overrides, packages):
     return Run(run_dir, {})
 
 
-def evaluate(run_dir, *, split, checkpoint, packages):
-    return {"split": split, "checkpoint": checkpoint, "step": 500, "loss": 0.25, "accuracy": 0.9125}
+def evaluate(run_dir, *, split, checkpoint, packages, details):
+    found = {
+        "split": split,
+        "checkpoint": checkpoint,
+        "step": 500,
+        "loss": 0.25,
+        "accuracy": 0.9125,
+    }
+    return found | ({"details": DETAILS} if details else {})
+
+
+DETAILS = {
+    "class_names": ["cat", "dog"],
+    "confusion_matrix": [[3, 1], [0, 0]],
+    "classes": [
+        {"class": "cat", "precision": 1.0, "recall": 0.75, "f1": 0.857, "support": 4},
+        {"class": "dog", "precision": 0.0, "recall": float("nan"), "f1": 0.0, "support": 0},
+    ],
+}
