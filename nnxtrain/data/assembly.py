@@ -10,7 +10,7 @@ import numpy as np
 from nnxtrain.data.selection import carve
 from nnxtrain.data.source import ArraySource, Splits, Subset, check_lengths
 from nnxtrain.data.spec import Spec
-from nnxtrain.data.statistics import channel_statistics, class_counts
+from nnxtrain.data.statistics import channel_statistics, class_counts, row_ranges
 from nnxtrain.errors import InputError
 
 Arrays = Mapping[str, np.ndarray]
@@ -122,9 +122,6 @@ def assemble(
     return Splits(**splits)
 
 
-_CHUNK = 1024  # examples looked at at a time
-
-
 def _check(arrays: Arrays, spec: Spec, key: str) -> None:
     """Refuse what would spoil a run from its first step on."""
     labels = arrays.get("label")
@@ -140,10 +137,10 @@ def _check(arrays: Arrays, spec: Spec, key: str) -> None:
         array = arrays.get(name)
         if array is None or not np.issubdtype(array.dtype, np.inexact):
             continue
-        for start in range(0, len(array), _CHUNK):
-            bad = ~np.isfinite(array[start : start + _CHUNK]).reshape(-1, array[0].size).all(1)
+        for rows in row_ranges(len(array), array):
+            bad = ~np.isfinite(array[rows]).reshape(-1, array[0].size).all(1)
             if bad.any():
-                where = start + int(np.flatnonzero(bad)[0])
+                where = rows.start + int(np.flatnonzero(bad)[0])
                 raise InputError(f"{key}: the {name} of example {where} is not finite (NaN or Inf)")
 
 

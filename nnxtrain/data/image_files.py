@@ -104,14 +104,14 @@ def read_image(path: Path, mode: Mode) -> Image.Image:
             file.load()
             image: Image.Image = file
             with suppress(Exception):  # where the orientation cannot be read there is none
-                image = ImageOps.exif_transpose(file)
+                ImageOps.exif_transpose(file, in_place=True)
             if image.mode.startswith("I"):
                 image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
             elif image.mode == "F":
                 raise ValueError("its pixels are fractions")
             elif image.mode == "P":  # a palette's colours may be transparent
                 image = image.convert("RGBA")
-            return image.convert(mode)
+            return image if image.mode == mode else image.convert(mode)
     except Exception as error:  # Pillow's readers raise a dozen kinds
         reason = " ".join(str(error).split())[:100]
         raise InputError(f"{path} is not a whole image ({reason}); mend or remove it") from error
@@ -147,8 +147,9 @@ def decode_files(
     with ThreadPoolExecutor(os.cpu_count()) as pool, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow's, on metadata nobody looks at
         for start in range(0, len(files), _CHUNK):
-            for _ in pool.map(decode, range(start, min(start + _CHUNK, len(files)))):
+            end = min(start + _CHUNK, len(files))
+            for _ in pool.map(decode, range(start, end)):
                 pass
             if time.monotonic() - said > _NOTICE_SECONDS:
                 said = time.monotonic()
-                _LOG.info("decoded %d of %d images", start + _CHUNK, len(files))
+                _LOG.info("decoded %d of %d images", end, len(files))

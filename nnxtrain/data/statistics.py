@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
@@ -14,7 +14,7 @@ import numpy as np
 from nnxtrain.data.storage import make_directory
 from nnxtrain.errors import InputError
 
-_CHUNK = 1024  # images summed at a time
+_CHUNK = 2**23  # numbers looked at at a time: memory stays small, whatever an example's size
 
 
 def channel_statistics(
@@ -47,15 +47,21 @@ def class_counts(labels: np.ndarray, num_classes: int) -> tuple[int, ...]:
     return tuple(np.bincount(labels, minlength=num_classes).tolist())
 
 
+def row_ranges(count: int, array: np.ndarray) -> Iterator[slice]:
+    """Yield slices that cover ``range(count)``, each of as many rows of ``array`` as are looked at at a time."""
+    step = max(_CHUNK // max(math.prod(array.shape[1:]), 1), 1)
+    for start in range(0, count, step):
+        yield slice(start, min(start + step, count))
+
+
 def _of_bytes(images: np.ndarray, ids: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
     channels = images.shape[-1]
     sums, squares = [0] * channels, [0] * channels
-    for start in range(0, len(ids), _CHUNK):
-        chunk = images[ids[start : start + _CHUNK]].reshape(-1, channels)
-        for c in range(channels):
-            values = chunk[:, c].astype(np.uint64)
-            sums[c] += int(values.sum())
-            squares[c] += int(np.dot(values, values))
+    for rows in row_ranges(len(ids), images):
+        chunk = np.ascontiguousarray(images[ids[rows]].reshape(-1, channels).T)
+        for c, values in enumerate(chunk):
+            sums[c] += int(values.sum(dtype=np.uint64))
+            squares[c] += int(np.square(values, dtype=np.uint16).sum(dtype=np.uint64))
     count = len(ids) * math.prod(images.shape[1:-1])
     mean = tuple(s / (255 * count) for s in sums)
     variances = [q * count - s * s for s, q in zip(sums, squares)]
@@ -68,8 +74,8 @@ def _of_floats(inputs: np.ndarray, ids: np.ndarray) -> tuple[tuple[float, ...], 
 
     def total(part: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
         sums = np.zeros(inputs.shape[-1])
-        for start in range(0, len(ids), _CHUNK):
-            chunk = inputs[ids[start : start + _CHUNK]].astype(np.float64)
+        for rows in row_ranges(len(ids), inputs):
+            chunk = inputs[ids[rows]].astype(np.float64)
             sums += part(chunk.reshape(-1, inputs.shape[-1])).sum(0)
         return sums / (len(ids) * math.prod(inputs.shape[1:-1]))
 

@@ -16,6 +16,7 @@ from nnxtrain.data.token_windows import assemble_windows
 from nnxtrain.data.tokenizers import Tokenizer
 from nnxtrain.errors import InputError
 
+_CHUNK = 2**22  # tokens looked at at a time
 _DTYPES = ("uint8", "uint16", "uint32", "int32", "int64")
 
 
@@ -76,14 +77,17 @@ class Tokens:
             for name, files in given.items()
             if files is not None
         }
+        extents = {name: [_extent(tokens) for tokens in parts] for name, parts in streams.items()}
         size = self.vocab_size
         if size is None and self.tokenizer is not None:
             size = self.tokenizer.vocab_size
         if size is None:
-            size = max(int(stream.max()) for stream in streams["train"]) + 1
+            size = max(most for _, most in extents["train"]) + 1
+        if not 1 <= size < 2**31:
+            raise InputError(f"data: vocab_size {size} is out of range; is data.dtype right?")
         for name, parts in streams.items():
-            for tokens in parts:
-                _check(tokens, size, f"data.{name}")
+            for tokens, extent in zip(parts, extents[name]):
+                _check(tokens, extent, size, f"data.{name}")
         spec = Spec((self.length,), "int32", vocab_size=size, tokenizer=self.tokenizer)
         return assemble_windows(
             streams, division, spec, stride=self.stride, eval_stride=self.eval_stride
@@ -105,8 +109,15 @@ class Tokens:
         return tokens
 
 
-def _check(tokens: np.ndarray, vocab_size: int, key: str) -> None:
-    for token in (int(tokens.min()), int(tokens.max())):
+def _extent(tokens: np.ndarray) -> tuple[int, int]:
+    """The smallest and the largest token, in one pass over the file."""
+    parts = [tokens[start : start + _CHUNK] for start in range(0, len(tokens), _CHUNK)]
+    extents = [(int(part.min()), int(part.max())) for part in parts]
+    return min(least for least, _ in extents), max(most for _, most in extents)
+
+
+def _check(tokens: np.ndarray, extent: tuple[int, int], vocab_size: int, key: str) -> None:
+    for token in extent:
         if not 0 <= token < vocab_size:
             place = int(np.argmax(tokens == token))
             name = getattr(tokens, "filename", None)

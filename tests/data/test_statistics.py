@@ -22,6 +22,17 @@ def test_they_do_not_depend_on_the_order() -> None:
     assert channel_statistics(IMAGES, IDS) == channel_statistics(IMAGES, IDS[::-1])
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_they_are_summed_in_pieces(monkeypatch: pytest.MonkeyPatch, dtype: type) -> None:
+    images = IMAGES.astype(dtype)
+    whole = channel_statistics(images, IDS)
+    for numbers in (1, 7 * 60, 1000 * 60):
+        monkeypatch.setattr("nnxtrain.data.statistics._CHUNK", numbers)
+        np.testing.assert_allclose(channel_statistics(images, IDS), whole, rtol=1e-12)
+        if dtype is np.uint8:
+            assert channel_statistics(images, IDS) == whole
+
+
 def test_a_constant_channel_can_be_divided_by() -> None:
     images = np.full((4, 2, 2, 1), 51, np.uint8)
     assert channel_statistics(images, np.arange(4)) == ((0.2,), (1.0,))

@@ -63,6 +63,22 @@ def test_tokens_out_of_the_vocabulary(tmp_path: Path) -> None:
         Tokens(good, test=held, length=10).load()
 
 
+def test_files_that_are_read_as_the_wrong_dtype(tmp_path: Path) -> None:
+    path = saved(tmp_path, np.full(2000, 2**16 - 1, np.uint16), "t.bin")
+    with pytest.raises(InputError, match=r"vocab_size 4294967296 is out of range; is data.dtype"):
+        Tokens(path, dtype="uint32").load()
+
+
+def test_large_files_are_looked_at_in_pieces(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("nnxtrain.data.token_files._CHUNK", 7)
+    numbers = NUMBERS.copy()
+    numbers[1234] = 99
+    path = saved(tmp_path, numbers.astype(np.uint16), "t.bin")
+    assert Tokens(path, length=10).load().train.spec.vocab_size == 100
+    with pytest.raises(InputError, match=r"token 1234 of .*t.bin is 99"):
+        Tokens(path, length=10, vocab_size=99).load()
+
+
 def test_files_that_cannot_be_used(tmp_path: Path) -> None:
     (tmp_path / "odd.bin").write_bytes(b"abc")
     with pytest.raises(InputError, match=r"odd.bin is not a file of uint16"):
