@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import jax
 import jax.numpy as jnp
@@ -30,6 +30,7 @@ class RandomCrop(ImageTransform):
     padding: int = 0
     padding_mode: Literal["constant", "edge", "reflect"] = "constant"
     fill: float = 0.0
+    row_draws: ClassVar[int] = 2
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -45,9 +46,8 @@ class RandomCrop(ImageTransform):
             whole = self.probability in (0.0, 1.0)
             self.require(whole, "probability", "1 where there is a size")
 
-    def row(self, key: jax.Array, image: jax.Array) -> jax.Array:
+    def row(self, numbers: jax.Array, image: jax.Array) -> jax.Array:
         sides = self.size or image.shape[:2]
-        numbers = jax.random.uniform(key, (2,))
         (ys, within_y), (xs, within_x) = (
             self._indices(number, length, side)
             for number, length, side in zip(numbers, image.shape, sides)

@@ -22,7 +22,7 @@ class HorizontalFlip(ImageTransform):
 
     probability: float = 0.5
 
-    def row(self, key: jax.Array, image: jax.Array) -> jax.Array:
+    def row(self, numbers: jax.Array, image: jax.Array) -> jax.Array:
         return image[:, ::-1]
 
 
@@ -32,5 +32,5 @@ class VerticalFlip(ImageTransform):
 
     probability: float = 0.5
 
-    def row(self, key: jax.Array, image: jax.Array) -> jax.Array:
+    def row(self, numbers: jax.Array, image: jax.Array) -> jax.Array:
         return image[::-1]

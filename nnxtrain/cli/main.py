@@ -21,6 +21,11 @@ VERBS = {
     "eval": ("eval", "Eval", "evaluate a run on the test split"),
     "data list": ("data", "DataList", "list the data sets and which are prepared"),
     "data prepare": ("data", "DataPrepare", "download and prepare a data set"),
+    "data preview": (
+        "preview",
+        "DataPreview",
+        "look at training examples, as stored and as augmented",
+    ),
     "config show": ("config", "ConfigShow", "print a composed configuration, run nothing"),
     "config list": ("config", "ConfigList", "list the config groups and their options"),
 }

@@ -15,17 +15,17 @@ KEY = jax.random.key(0)
 @pytest.mark.parametrize(("flip", "axis"), [(HorizontalFlip, 2), (VerticalFlip, 1)])
 def test_flip(rgb, batch, flip, axis):
     always = flip(probability=1.0, spec=rgb)
-    once = always(KEY, batch)
+    once = jax.jit(always)(KEY, batch)
     np.testing.assert_array_equal(once["input"], np.flip(batch["input"], axis))
     assert once["input"].dtype == np.uint8
-    np.testing.assert_array_equal(always(KEY, once)["input"], batch["input"])
+    np.testing.assert_array_equal(jax.jit(always)(KEY, once)["input"], batch["input"])
     np.testing.assert_array_equal(once["label"], batch["label"])
 
 
 def test_a_share_of_the_rows_is_flipped(rgb):
     images = np.zeros((2000, 1, 2, 1), np.uint8)
     images[:, 0, 1] = 1
-    flipped = HorizontalFlip(probability=0.3, spec=rgb)(KEY, {"input": images})["input"]
+    flipped = jax.jit(HorizontalFlip(probability=0.3, spec=rgb))(KEY, {"input": images})["input"]
     flipped = np.asarray(flipped)[:, 0, 0, 0] == 1
     assert flipped.mean() == pytest.approx(0.3, abs=4 * np.sqrt(0.3 * 0.7 / 2000))
 
@@ -36,7 +36,7 @@ def test_a_share_of_the_rows_is_flipped(rgb):
 def test_a_padded_crop_is_a_window_of_what_numpy_pads(rgb, batch, mode, numpy_mode):
     images = batch["input"]
     crop = RandomCrop(padding=3, padding_mode=mode, spec=rgb)
-    out = np.asarray(crop(KEY, batch)["input"])
+    out = np.asarray(jax.jit(crop)(KEY, batch)["input"])
     assert (out.shape, out.dtype) == (images.shape, np.uint8)
     padded = np.pad(images, ((0, 0), (3, 3), (3, 3), (0, 0)), mode=numpy_mode)
     places = {find(window, whole) for window, whole in zip(out, padded)}
@@ -56,7 +56,9 @@ def test_every_place_of_a_crop_is_as_likely(rgb):
     """Numbers as pixels tell the place: 3 rows and 4 columns of places."""
     images = np.tile(np.arange(12, dtype=np.uint8).reshape(1, 3, 4, 1), (6000, 1, 1, 1))
     crop = RandomCrop(size=[1, 1], spec=rgb)
-    counts = np.bincount(np.asarray(crop(KEY, {"input": images})["input"]).ravel(), minlength=12)
+    counts = np.bincount(
+        np.asarray(jax.jit(crop)(KEY, {"input": images})["input"]).ravel(), minlength=12
+    )
     assert counts.min() > 400
     assert counts.max() < 600
 
@@ -70,7 +72,7 @@ def test_crop_to_another_size_and_fill(rgb, batch):
 
 def test_grey_and_float_images(grey):
     images = np.random.default_rng(0).random((4, 8, 10, 1), np.float32)
-    out = RandomCrop(padding=2, fill=0.25, spec=grey)(KEY, {"input": images})["input"]
+    out = jax.jit(RandomCrop(padding=2, fill=0.25, spec=grey))(KEY, {"input": images})["input"]
     assert out.dtype == np.float32
     assert (np.asarray(out) == 0.25).any()
 
