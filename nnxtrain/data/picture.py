@@ -47,8 +47,8 @@ def sheet(groups: Sequence[Sequence[Tile]], title: str) -> Image:
     below = 4 + LINE * max(len(lines) for group in captions for lines in group)
 
     pair = max(map(len, drawn)) * (width + GAP) - GAP
-    columns = max(1, min(len(groups), (WIDTH - MARGIN) // (pair + MARGIN)))
-    rows = -(-len(groups) // columns)
+    rows = -(-len(groups) // max(1, (WIDTH - MARGIN) // (pair + MARGIN)))
+    columns = -(-len(groups) // rows)  # as many in each row
     titles = _lines(title, max(columns * (pair + MARGIN) - MARGIN, 240), font)
     top = MARGIN + LINE * len(titles) + GAP
     size = (

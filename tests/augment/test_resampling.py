@@ -51,17 +51,18 @@ def test_sizes_and_places_of_boxes():
 
 def test_where_no_box_fits_the_middle_is_taken(rgb):
     """A window as large as the image and three times as wide as it is high fits nowhere."""
-    assert not random_box(NUMBERS, 8, 10, (1.0, 1.0), (3.0, 3.0))[1]
+    draw = jax.jit(lambda numbers: random_box(numbers, 8, 10, (1.0, 1.0), (3.0, 3.0)))
+    assert not draw(NUMBERS)[1]
     assert tuple(map(int, central_box(8, 10, (3.0, 3.0)))) == (2, 0, 3, 10)
     assert tuple(map(int, central_box(8, 10, (0.5, 0.5)))) == (0, 3, 8, 4)
     crop = RandomResizedCrop(scale=[1.0, 1.0], ratio=[3.0, 3.0], size=[3, 10], spec=rgb)
     image = np.random.default_rng(0).random((8, 10, 3), np.float32)
-    np.testing.assert_allclose(crop.row(NUMBERS, image), image[2:5], atol=1e-6)
+    np.testing.assert_allclose(jax.jit(crop.row)(NUMBERS, image), image[2:5], atol=1e-6)
 
 
 def test_the_whole_image_at_its_own_size_is_the_image(rgb, batch):
     crop = RandomResizedCrop(scale=[1.0, 1.0], ratio=[1.25, 1.25], spec=rgb)
-    out = crop.row(NUMBERS, batch["input"][0])
+    out = jax.jit(crop.row)(NUMBERS, batch["input"][0])
     np.testing.assert_allclose(out, np.float32(batch["input"][0]) / 255, atol=1e-6)
 
 
@@ -70,7 +71,7 @@ def test_an_affine_map_is_scipys(rgb, order, interpolation):
     image = np.random.default_rng(1).random((8, 10, 3), np.float32)
     transform = RandomAffine(interpolation=interpolation, fill=0.3, spec=rgb)
     shift, factor, angle, lean = np.array([1.3, -0.6]), 1.2, 0.4, 0.2
-    out = transform._moved(image, *map(jnp.float32, (shift, factor, angle, lean)))
+    out = jax.jit(transform._moved)(image, *map(jnp.float32, (shift, factor, angle, lean)))
     # Forward, on (row, column): shear, then scale and turn, then move. SciPy wants the inverse.
     turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
     shear = np.array([[1.0, 0.0], [np.tan(lean), 1.0]])
@@ -87,10 +88,10 @@ def test_an_affine_map_is_scipys(rgb, order, interpolation):
 
 def test_nothing_to_do_leaves_the_image(rgb, batch):
     image = batch["input"][0]
-    nearest = RandomAffine(interpolation="nearest", spec=rgb).row(NUMBERS, image)
+    nearest = jax.jit(RandomAffine(interpolation="nearest", spec=rgb).row)(NUMBERS, image)
     assert nearest.dtype == np.uint8
     np.testing.assert_array_equal(nearest, image)
-    bilinear = RandomAffine(spec=rgb).row(NUMBERS, image)
+    bilinear = jax.jit(RandomAffine(spec=rgb).row)(NUMBERS, image)
     np.testing.assert_allclose(bilinear, np.float32(image) / 255, atol=1e-6)
 
 

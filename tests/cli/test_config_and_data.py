@@ -19,6 +19,7 @@ def test_list(flags, capsys):
         "augment",
         "config",
         "data",
+        "logger",
         "model",
         "optim",
         "task",
