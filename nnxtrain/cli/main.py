@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from nnxtrain import __version__
 from nnxtrain.cli.arguments import Command, help_text, parse
+from nnxtrain.cli.compile_cache import keep_compiled_programs
 from nnxtrain.cli.notices import notices
 from nnxtrain.errors import InputError, Interrupted, NnxtrainError, nearest
 
@@ -34,6 +35,7 @@ _HELP = ("-h", "--help")
 
 def run() -> None:
     """Run the command line of this process and exit with its code."""
+    keep_compiled_programs(os.environ)
     code = main(sys.argv[1:])
     try:
         sys.stdout.flush()

@@ -57,6 +57,21 @@ def resolve(node: Any, *, packages: Sequence[str] = (), **runtime: Any) -> Any:
     return _build(node, packages, runtime)
 
 
+def takes(node: Any, name: str, *, packages: Sequence[str] = ()) -> bool:
+    """Whether a node, or one nested in it, has a parameter ``name`` that a runtime value can go to.
+
+    >>> takes({"_target_": "nnxtrain.nnx.Linear"}, "dtype"), takes({"_target_": "optax.adam"}, "dtype")
+    (True, False)
+    """
+    if isinstance(node, list | tuple):
+        return any(takes(item, name, packages=packages) for item in node)
+    if not isinstance(node, Mapping):
+        return False
+    if is_node(node) and name in parameters(locate(node["_target_"], packages)):
+        return True
+    return any(takes(item, name, packages=packages) for item in node.values())
+
+
 def _build(node: Mapping[str, Any], packages: Sequence[str], runtime: dict[str, Any]) -> Any:
     name = node["_target_"]
     target = locate(name, packages)

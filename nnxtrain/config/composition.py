@@ -9,13 +9,14 @@ dicts in them, all interpolations resolved, nothing of Hydra or OmegaConf left.
 from __future__ import annotations
 
 import dataclasses
+import enum
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from nnxtrain.config.overrides import open_nodes, override_of
-from nnxtrain.config.schema import SECTIONS, Config, Mode, keys
+from nnxtrain.config.schema import SECTIONS, Config, keys
 from nnxtrain.config.translate import readable_errors
 from nnxtrain.config.tree import PRIMARY, config_loader, option_file, search_dirs, setting
 from nnxtrain.errors import InputError, nearest
@@ -102,6 +103,6 @@ def to_container(config: Config) -> dict[str, Any]:
     """Return a configuration as nested plain dicts, lists, strings and numbers."""
 
     def plain(items: list[tuple[str, Any]]) -> dict[str, Any]:
-        return {k: v.value if isinstance(v, Mode) else v for k, v in items}
+        return {k: v.value if isinstance(v, enum.Enum) else v for k, v in items}
 
     return dataclasses.asdict(config, dict_factory=plain)

@@ -27,9 +27,38 @@ class Mode(enum.StrEnum):
     min = "min"
 
 
-def within(default: Any, *, at_least: float | None = None, above: float | None = None) -> Any:
-    """Return a field with a default and a lower limit, inclusive or exclusive."""
-    return field(default=default, metadata={"at_least": at_least, "above": above})
+class Precision(enum.StrEnum):
+    """The dtype that models compute in; parameters are float32."""
+
+    float32 = "float32"
+    bfloat16 = "bfloat16"
+    float16 = "float16"
+
+
+class Placement(enum.StrEnum):
+    """Where the examples live while training."""
+
+    auto = "auto"
+    host = "host"
+    device = "device"
+
+
+class OnNonfinite(enum.StrEnum):
+    """What happens at a loss or gradient that is NaN or infinite."""
+
+    stop = "stop"
+    skip = "skip"
+
+
+def within(
+    default: Any,
+    *,
+    at_least: float | None = None,
+    above: float | None = None,
+    below: float | None = None,
+) -> Any:
+    """Return a field with a default and limits."""
+    return field(default=default, metadata={"at_least": at_least, "above": above, "below": below})
 
 
 @dataclass
@@ -60,6 +89,17 @@ class TrainerConfig:
     # The validation metric that decides which checkpoint is best; null: the task's.
     monitor: str | None = None
     mode: Mode | None = None  # null: min for loss and other errors, else max
+    patience: int | None = within(
+        None, at_least=1
+    )  # evaluations without a better score; null: no early stop
+    min_delta: float = within(0.0, at_least=0)  # by which a score must be better, for patience
+    precision: Precision = Precision.float32  # of the computation; parameters stay float32
+    accumulate: int = within(1, at_least=1)  # parts that a batch is worked on in, to save memory
+    ema: float | None = within(None, above=0, below=1)  # decay of averaged parameters; null: none
+    on_nonfinite: OnNonfinite = OnNonfinite.stop
+    placement: Placement = Placement.auto  # of the examples: device for small sets, else host
+    steps_per_call: int = within(1, at_least=1)  # steps in one compiled call
+    profile: list[int] | None = None  # [first, last] step to trace with jax.profiler
 
 
 @dataclass
@@ -108,6 +148,14 @@ def problems(config: Config) -> Iterator[tuple[str, str]]:
         )
     if trainer.epochs is None and trainer.steps is None:
         yield "trainer.epochs", "neither epochs nor steps is set; give one, e.g. trainer.epochs=10"
+    if trainer.batch_size % max(trainer.accumulate, 1):
+        yield (
+            "trainer.accumulate",
+            f"must divide trainer.batch_size={trainer.batch_size}, got {trainer.accumulate}",
+        )
+    window = trainer.profile
+    if window is not None and (len(window) != 2 or not 1 <= window[0] <= window[1]):
+        yield "trainer.profile", f"expected [first, last] step, e.g. [10,20], got {window}"
 
 
 def _outside(section: Any, prefix: str) -> Iterator[tuple[str, str]]:
@@ -118,10 +166,12 @@ def _outside(section: Any, prefix: str) -> Iterator[tuple[str, str]]:
         if isinstance(value, float) and not math.isfinite(value):
             yield key, f"must be a finite number, got {value}"
             continue
-        at_least, above = item.metadata.get("at_least"), item.metadata.get("above")
+        at_least, above, below = map(item.metadata.get, ("at_least", "above", "below"))
         if value is None:
             continue
         if at_least is not None and value < at_least:
             yield key, f"must be at least {at_least}, got {value}"
         if above is not None and value <= above:
             yield key, f"must be greater than {above}, got {value}"
+        if below is not None and value >= below:
+            yield key, f"must be less than {below}, got {value}"

@@ -1,11 +1,12 @@
 """Batches for training and for evaluation, as iterators over numpy dictionaries.
 
-Training batches come through Grain with a whole batch as its element: fetching example by example
-would cost ten to a hundred times as much for small images.
+Training batches that are fetched ahead come through Grain with a whole batch as its element:
+fetching example by example would cost ten to a hundred times as much for small images.
 """
 
 from __future__ import annotations
 
+import itertools
 import sys
 from collections.abc import Iterator
 from types import TracebackType
@@ -77,14 +78,15 @@ class TrainBatches:
     """An endless iterator of batches with a background thread; use it in ``with`` or close it."""
 
     def __init__(self, batches: _BatchOfStep, prefetch: int, threads: int) -> None:
+        self._closed = False
+        if prefetch == 0:  # without Grain, which takes most of a second to import
+            self._iterator: Any = (batches[index] for index in itertools.count())
+            return
         import grain
 
-        options = grain.ReadOptions(
-            num_threads=threads if prefetch else 0, prefetch_buffer_size=prefetch
-        )
+        options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=prefetch)
         dataset: Any = grain.MapDataset.source(batches).to_iter_dataset(options)
         self._iterator = iter(dataset)
-        self._closed = False
 
     def __iter__(self) -> Self:
         return self

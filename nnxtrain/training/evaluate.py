@@ -42,13 +42,13 @@ def evaluate(
     session, state, step = restore_model(run_dir, checkpoint=checkpoint, packages=packages)
     found = {"split": split, "step": step}
     if not details:
-        return found | session.evaluate(state.model, split)
-    task, source = session.task, getattr(session.splits, split)
+        return found | session.evaluate(state.averaged, split)
+    task, source = session.task, getattr(session.placed, split)
     if not hasattr(task, "diagnostics"):
         raise InputError(f"--details: {type(task).__name__} has no diagnostics")
     both = nnx.MultiMetric(metrics=task.metrics(), diagnostics=task.diagnostics())
     batch_size = min(session.config.trainer.eval_batch_size, len(source))
-    values = measure(session.eval_step, both, state.model, source, batch_size=batch_size)
+    values = measure(session.eval_step, both, state.averaged, source, batch_size=batch_size)
     return {
         **found,
         **host_values(values["metrics"]),

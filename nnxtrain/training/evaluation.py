@@ -7,6 +7,7 @@ from typing import Any
 
 from nnxtrain import nnx
 from nnxtrain.data.loader import eval_batches
+from nnxtrain.data.placement import resident
 from nnxtrain.data.source import Source
 from nnxtrain.training.host_values import host_values
 
@@ -33,6 +34,7 @@ def measure(
     """
     view = nnx.clone(model, variables=False)
     view.eval()
+    arrays = resident(source)
     for batch in eval_batches(source, batch_size=batch_size):
-        eval_step(view, metrics, batch)
+        eval_step(view, metrics, batch, arrays)
     return metrics.compute()

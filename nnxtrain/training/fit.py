@@ -17,8 +17,11 @@ from nnxtrain.errors import Interrupted
 from nnxtrain.loggers import Logger
 from nnxtrain.training.checkpoint import Checkpoint, Checkpoints
 from nnxtrain.training.checkpoint_directory import CheckpointDirectory
+from nnxtrain.training.diagnosis import NotFiniteError
+from nnxtrain.training.early_stopping import EarlyStopping
 from nnxtrain.training.interruption import Interruption
 from nnxtrain.training.loop import Loop
+from nnxtrain.training.profile import Profile
 from nnxtrain.training.progress import Progress, open_progress
 from nnxtrain.training.results_table import print_results
 from nnxtrain.training.resume import check_length, overridden
@@ -110,10 +113,19 @@ def _train(directory: RunDirectory, session: Session, loggers: Mapping[str, Logg
         state = _state(session, checkpoints, newest)
         progress.message(_summary(state, session))
         best = newest.info["best"] if newest else None
-        loop = Loop(session, state, checkpoints, log, progress, interruption, best)
-        loop.run()
+        waited = newest.info["early_stopping"] if newest else (None, 0)
+        early = EarlyStopping(session.monitor, trainer.patience, trainer.min_delta, *waited)
+        profile = stack.enter_context(
+            Profile(directory.path / "profile", trainer.profile, progress.message)
+        )
+        loop = Loop(session, state, checkpoints, log, progress, interruption, profile, early, best)
+        step = loop.run()
+        if early.stops:
+            progress.message(
+                f"stopped early at step {step}: no better {session.monitor.metric} in {early.waited} evaluations"
+            )
         results = _test(session, state, checkpoints, log, progress)
-    directory.set_status("finished", step=session.plan.total_steps)
+    directory.set_status("finished", step=step)
     print_results([{"split": "test", **results}])
     return Run(directory.path, results)
 
@@ -165,7 +177,7 @@ def _test(
     best = checkpoints.best() or checkpoints.latest()
     assert best is not None  # the last step is always saved
     put_arrays(state, checkpoints.restore(best, arrays_of(state)))
-    metrics = session.evaluate(state.model, "test")
+    metrics = session.evaluate(state.averaged, "test")
     log.write(step=best.step, epoch=session.plan.epoch(best.step), split="test", metrics=metrics)
     progress.evaluation("test", best.step, metrics)
     return {**metrics, "step": best.step, f"val_{session.monitor.metric}": best.score}
@@ -183,6 +195,8 @@ def _noted(directory: RunDirectory) -> Iterator[None]:
             f"{error or 'stopped'}; go on with: nnxtrain fit run={directory.path}"
         ) from None
     except Exception as error:
+        if isinstance(error, NotFiniteError):
+            directory.note_not_finite(error.step, error.ids, error.where)
         directory.set_status(
             "failed", error=str(error).splitlines()[0] if str(error) else type(error).__name__
         )

@@ -6,25 +6,34 @@ import math
 import time
 from dataclasses import dataclass
 
+import jax
 import numpy as np
 
+from nnxtrain.config.schema import OnNonfinite
 from nnxtrain.data.loader import train_batches
+from nnxtrain.data.placement import resident
+from nnxtrain.data.sampler import batch_ids
+from nnxtrain.data.source import Batch
 from nnxtrain.errors import Interrupted, RunError
 from nnxtrain.training.checkpoint import Checkpoints
+from nnxtrain.training.diagnosis import NotFiniteError, diagnose
+from nnxtrain.training.early_stopping import EarlyStopping
 from nnxtrain.training.host_values import host_values
 from nnxtrain.training.interruption import Interruption
+from nnxtrain.training.profile import Profile
 from nnxtrain.training.progress import Progress
 from nnxtrain.training.run_log import RunLog
 from nnxtrain.training.session import Session
 from nnxtrain.training.state import TrainState, arrays_of
+from nnxtrain.training.step import parameters_finite
 
 
 @dataclass
 class Loop:
-    """Trains ``state`` from the step it has to the end of the plan.
+    """Trains ``state`` from the step it has to the end of the plan, or until it gets no better.
 
-    ``best`` is the best monitored validation score so far; with the state and the position in the log, which each
-    checkpoint notes, it decides the rest of the run.
+    ``best`` is the best monitored validation score so far; with the state, the position in the log and the count of
+    ``early``, which each checkpoint notes, it decides the rest of the run.
     """
 
     session: Session
@@ -33,47 +42,87 @@ class Loop:
     log: RunLog
     progress: Progress
     interruption: Interruption
+    profile: Profile
+    early: EarlyStopping
     best: float | None = None
 
-    def run(self) -> None:
-        """Train to the end.
+    def run(self) -> int:
+        """Train to the end, and return the step it came at.
 
         Raises:
           Interrupted: a signal asked to stop; everything is saved.
-          RunError: the loss is not finite any more.
+          NotFiniteError: a loss or gradient is not finite; the state is that before.
         """
-        session, plan, state = self.session, self.session.plan, self.state
-        start = state.step
-        self.progress.start(plan.total_steps, start, plan.steps_per_epoch)
-        self.log_start = (time.perf_counter(), start)
-        trainer = session.config.trainer
+        session, plan = self.session, self.session.plan
+        step = self.state.step
+        self.progress.start(plan.total_steps, step, plan.steps_per_epoch)
+        self.log_start = (time.perf_counter(), step)
+        source, trainer = session.placed.train, session.config.trainer
+        arrays = resident(source)
         with train_batches(
-            session.splits.train,
+            source,
             batch_size=trainer.batch_size,
             seed=session.config.seed,
-            start_step=start,
+            start_step=step,
+            prefetch=0 if arrays else 4,  # numbers of rows need no fetching
         ) as batches:
-            for step, batch in zip(range(start + 1, plan.total_steps + 1), batches):
-                session.train_step(state, batch)
-                if plan.logs(step):
-                    self._log(step)
-                score = self._evaluate(step) if plan.evaluates(step) else None
-                improved = self._improves(score)
-                if plan.saves(step) or improved or self.interruption.requested:
-                    self._save(step, score)
-                if self.interruption.requested and step < plan.total_steps:
-                    self.checkpoints.wait()
-                    raise Interrupted(
-                        f"stopped by {self.interruption.requested} at step {step}, which is saved"
-                    )
+            while step < plan.total_steps and not self.early.stops:
+                count = plan.call(step)
+                batch = _stacked([next(batches) for _ in range(count)])
+                self.profile.before(step, count)
+                halted = session.train_steps[count](self.state, batch, arrays)
+                step += count
+                self.profile.after(step, halted)
+                self._at(step, halted)
         self.checkpoints.wait()
+        return step
+
+    def _at(self, step: int, halted: jax.Array) -> None:
+        """What comes after the step ``step``. Logging comes before evaluation, and that before saving."""
+        plan = self.session.plan
+        logs, evaluates, saves = plan.logs(step), plan.evaluates(step), plan.saves(step)
+        # An answer that is there is read at once, others only where the state is looked at anyway: a halted state waits.
+        stopping = self.interruption.requested
+        if logs or evaluates or saves or stopping or halted.is_ready():  # type: ignore[attr-defined]
+            self._check(halted)
+        if logs:
+            self._log(step)
+        score = self._evaluate(step) if evaluates else None
+        if score is not None:
+            self.early.note(score)
+        improved = self._improves(score)
+        if saves or improved or stopping or self.early.stops:
+            self._save(step, score)
+        if stopping and step < plan.total_steps:
+            self.checkpoints.wait()
+            raise Interrupted(f"stopped by {stopping} at step {step}, which is saved")
+
+    def _check(self, halted: jax.Array) -> None:
+        """Raise NotFiniteError if a step was not, with what it was: the step is made again, on the state from before."""
+        if not halted:
+            return
+        session, trainer = self.session, self.session.config.trainer
+        step = self.state.step
+        ids = batch_ids(session.config.seed, step, len(session.splits.train), trainer.batch_size)
+        batch = session.training_batch(step, session.placed.train.batch(ids))
+        where = diagnose(
+            session.task,
+            self.state.model,
+            batch,
+            wrt=self.state.optimizer.wrt,
+            parts=trainer.accumulate,
+        )
+        raise NotFiniteError(step + 1, ids.tolist(), where)
 
     def _log(self, step: int) -> None:
         metrics = host_values(self.state.metrics.compute())
+        metrics |= host_values({"grad_norm": self.state.grad_norm.compute()})
         self.state.metrics.reset()
-        self._check_finite(metrics, step)
+        self.state.grad_norm.reset()
         now, (then, since) = time.perf_counter(), self.log_start
         metrics |= host_values({"learning_rate": np.float32(self.session.schedule(step - 1))})
+        if self.session.config.trainer.on_nonfinite is OnNonfinite.skip:
+            metrics["skipped"] = int(self.state.skipped.value)
         metrics["examples_per_second"] = round(
             (step - since) * self.session.config.trainer.batch_size / (now - then), 1
         )
@@ -83,17 +132,10 @@ class Loop:
         self.progress.update(step, metrics)
         self.log_start = (now, step)
 
-    def _check_finite(self, metrics: dict[str, float], step: int) -> None:
-        if not math.isfinite(metrics.get("loss", 0.0)):
-            raise RunError(
-                f"the loss is {metrics['loss']} at step {step} or up to {self.session.plan.log_every - 1} steps before; "
-                "the checkpoints from before are kept; try a smaller optim.learning_rate or optim.clip_norm=1"
-            )
-
     def _evaluate(self, step: int) -> float:
         """Evaluate on the validation split; return the monitored score."""
         began = time.perf_counter()
-        metrics = self.session.evaluate(self.state.model, "validation")
+        metrics = self.session.evaluate(self.state.averaged, "validation")
         self.log.write(step=step, epoch=self.session.plan.epoch(step), split="val", metrics=metrics)
         self.progress.evaluation("val", step, metrics)
         then, since = self.log_start
@@ -111,7 +153,21 @@ class Loop:
         return better
 
     def _save(self, step: int, score: float | None) -> None:
-        if not self.session.plan.logs(step):  # else it was looked at, and the metrics start anew
-            self._check_finite(host_values(self.state.metrics.compute()), step)
-        info = {"best": self.best, "log_position": self.log.position()}
+        if not parameters_finite(self.state.model):
+            raise RunError(
+                f"the update of step {step} made parameters that are not finite; the checkpoints from before are kept; "
+                "try a smaller optim.learning_rate or optim.clip_norm=1"
+            )
+        info = {
+            "best": self.best,
+            "log_position": self.log.position(),
+            "early_stopping": [self.early.best, self.early.waited],
+        }
         self.checkpoints.save(step, arrays_of(self.state), info, score)
+
+
+def _stacked(batches: list[Batch]) -> Batch:
+    """The batches of one call; those of several steps with a first axis for the steps."""
+    if len(batches) == 1:
+        return batches[0]
+    return {name: np.stack([batch[name] for batch in batches]) for name in batches[0]}

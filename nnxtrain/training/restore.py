@@ -26,7 +26,7 @@ class Restored(NamedTuple):
 def restore_model(
     run_dir: Path, *, checkpoint: str | int = "best", packages: Sequence[str] = ()
 ) -> Restored:
-    """Return the run's session, its state (``state.model`` is the model) and the checkpoint's step.
+    """Return the run's session, its state (``state.averaged`` is the model to use) and the checkpoint's step.
 
     Args:
       run_dir: a run directory; nothing in it is changed.

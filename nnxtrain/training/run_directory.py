@@ -192,6 +192,11 @@ class RunDirectory:
         except OSError as failure:
             raise RunError(f"{self.path}/status.json: {failure.strerror}") from failure
 
+    def note_not_finite(self, step: int, ids: Sequence[int], where: str) -> None:
+        """Keep, in ``not_finite.json``, what a step was that stopped the run."""
+        content = {"step": step, "where": where, "examples": list(ids)}
+        _write_json(self.path / "not_finite.json", content)
+
     def lock(self) -> contextlib.AbstractContextManager[None]:
         """Return a with block in which no other process can hold the lock of this run.
 

@@ -7,30 +7,40 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import jax.numpy as jnp
 import optax
 
 from nnxtrain import nnx
-from nnxtrain.config.build import resolve
-from nnxtrain.config.schema import Config
+from nnxtrain.config.build import resolve, takes
+from nnxtrain.config.schema import Config, OnNonfinite, Precision
+from nnxtrain.data.placement import place, resident
 from nnxtrain.data.sampler import steps_per_epoch
-from nnxtrain.data.source import Source, Splits
+from nnxtrain.data.source import Batch, Source, Splits
 from nnxtrain.errors import InputError
 from nnxtrain.optim import Optimization, build_optimizer, build_schedule
 from nnxtrain.training.evaluation import evaluate_source
 from nnxtrain.training.monitor import Monitor
 from nnxtrain.training.plan import Plan
 from nnxtrain.training.state import TrainState
-from nnxtrain.training.step import make_eval_step, make_train_step
+from nnxtrain.training.step import Augment, make_eval_step, make_train_step, training_batch
 
 
 @dataclass(frozen=True)
 class Session:
-    """What training and evaluation work with. :meth:`build` makes a fresh state; call it through ``state.create``."""
+    """What training and evaluation work with.
+
+    Attributes:
+      splits: the examples, on the host.
+      placed: the same as training and evaluation read them, small sets from the device.
+      build: makes a fresh state; call it through ``state.create``.
+    """
 
     config: Config
     splits: Splits
+    placed: Splits
     plan: Plan
     task: Any
+    augment: Augment
     monitor: Monitor
     schedule: optax.Schedule
     build: Callable[[], TrainState]
@@ -41,18 +51,20 @@ class Session:
 
         Raises InputError for a config that does not fit the data.
         """
+        trainer = config.trainer
         splits: Splits = resolve(config.data, packages=packages).load()
+        placed = place(splits, trainer.placement)
         spec = splits.train.spec
-        plan = Plan.of(
-            config.trainer, steps_per_epoch(len(splits.train), config.trainer.batch_size)
-        )
+        plan = Plan.of(trainer, steps_per_epoch(len(splits.train), trainer.batch_size))
         task = resolve(config.task, packages=packages, spec=spec)
+        augment = resolve(config.augment, packages=packages, spec=spec)
         known = list(nnx.eval_shape(task.metrics)._metrics())
         monitor = Monitor.of(config, packages)
         if monitor.metric not in known:
             raise InputError(
                 f"trainer.monitor: the task has no metric {monitor.metric!r}; it has {', '.join(known)}"
             )
+        values = spec.runtime_values() | _dtype(config, packages)
         schedule = build_schedule(config.optim, plan.total_steps, packages=packages)
         optimizations: list[Optimization] = []  # the first, for all: another tx compiles anew
 
@@ -61,19 +73,43 @@ class Session:
                 config.model,
                 packages=packages,
                 rngs=nnx.Rngs(config.seed),
-                **spec.runtime_values(),
+                **values,
             )
             if not optimizations:
                 made = build_optimizer(config.optim, model, plan.total_steps, packages=packages)
                 optimizations.append(made)
             (optimization,) = optimizations
-            return TrainState(model, optimization.tx, task.metrics(), wrt=optimization.wrt)
+            return TrainState(
+                model,
+                optimization.tx,
+                task.metrics(),
+                wrt=optimization.wrt,
+                ema_decay=trainer.ema,
+                loss_scaling=trainer.precision is Precision.float16,
+            )
 
-        return cls(config, splits, plan, task, monitor, schedule, build)
+        return cls(config, splits, placed, plan, task, augment, monitor, schedule, build)
 
     @cached_property
-    def train_step(self) -> Callable[[TrainState, dict[str, Any]], None]:
-        return make_train_step(self.task)
+    def train_steps(self) -> dict[int, Callable[..., Any]]:
+        """The compiled training step for each number of steps that one call makes."""
+        trainer = self.config.trainer
+        return {
+            count: make_train_step(
+                self.task,
+                augment=self.augment,
+                seed=self.config.seed,
+                parts=trainer.accumulate,
+                skip=trainer.on_nonfinite is OnNonfinite.skip,
+                steps_per_call=count,
+            )
+            for count in (1, trainer.steps_per_call)
+        }
+
+    def training_batch(self, step: int, batch: Batch) -> Batch:
+        """A batch as the task sees it in training, after ``step`` steps."""
+        arrays = resident(self.placed.train)
+        return training_batch(batch, arrays, step, augment=self.augment, seed=self.config.seed)
 
     @cached_property
     def eval_step(self) -> Callable:
@@ -81,6 +117,18 @@ class Session:
 
     def evaluate(self, model: nnx.Module, split: str) -> dict[str, float]:
         """Metrics of a model on ``train``, ``validation`` or ``test``."""
-        source: Source = getattr(self.splits, split)
+        source: Source = getattr(self.placed, split)
         batch_size = min(self.config.trainer.eval_batch_size, len(source))
         return evaluate_source(self.eval_step, self.task, model, source, batch_size=batch_size)
+
+
+def _dtype(config: Config, packages: Sequence[str]) -> dict[str, Any]:
+    """What is injected into the model for ``trainer.precision``."""
+    precision = config.trainer.precision
+    if precision is Precision.float32:
+        return {}
+    if not takes(config.model, "dtype", packages=packages):
+        raise InputError(
+            f"trainer.precision={precision}: {config.model['_target_']} has no argument 'dtype' (what it computes in)"
+        )
+    return {"dtype": jnp.dtype(precision)}

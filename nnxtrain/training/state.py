@@ -10,10 +10,29 @@ import jax.numpy as jnp
 import optax
 
 from nnxtrain import nnx
+from nnxtrain.training.loss_scale import LossScale
+
+
+class Count(nnx.Variable):
+    """A number that training keeps about itself."""
 
 
 class TrainState(nnx.Module):
-    """Model, optimizer (of the Variables that ``wrt`` takes) and the metrics under way. Its step is the optimizer's."""
+    """Model, optimizer, averages and the metrics under way.
+
+    Args:
+      model: what is trained.
+      tx: the optimizer's transformation.
+      metrics: the task's.
+      wrt: the Variables that are trained, a filter.
+      ema_decay: of an exponential moving average of parameters and batch statistics; None: none is kept.
+      loss_scaling: keep a dynamic loss scale, for float16.
+
+    Attributes:
+      steps: uint32[], batches seen.
+      skipped: uint32[], those of them that were left out, as their loss or gradient was not finite.
+      halted: bool[]; no update is made any more, after one that was not finite.
+    """
 
     def __init__(
         self,
@@ -22,15 +41,29 @@ class TrainState(nnx.Module):
         metrics: nnx.MultiMetric,
         *,
         wrt: Any = nnx.Param,
+        ema_decay: float | None = None,
+        loss_scaling: bool = False,
     ):
         self.model = model
         self.optimizer = nnx.Optimizer(model, tx, wrt=wrt)
         self.metrics = metrics
+        self.grad_norm = nnx.metrics.Average("grad_norm")
+        averaged = nnx.Any(nnx.Param, nnx.BatchStat)
+        self.ema = None if ema_decay is None else nnx.EMA(model, ema_decay, only=averaged)
+        self.loss_scale = LossScale() if loss_scaling else None
+        self.steps = Count(jnp.zeros((), jnp.uint32))
+        self.skipped = Count(jnp.zeros((), jnp.uint32))
+        self.halted = Count(jnp.zeros((), bool))
 
     @property
     def step(self) -> int:
-        """Updates made so far."""
-        return int(self.optimizer.step.value)
+        """Steps made so far."""
+        return int(self.steps.value)
+
+    @property
+    def averaged(self) -> nnx.Module:
+        """The model to evaluate: with the averages in the place of what they average, where such are kept."""
+        return self.model if self.ema is None else self.ema.apply_to(self.model)
 
 
 def create(build: Callable[[], TrainState]) -> TrainState:

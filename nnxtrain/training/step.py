@@ -1,45 +1,126 @@
-"""The two compiled functions: one update, and one batch of an evaluation."""
+"""The two compiled functions: one or several updates, and one batch of an evaluation."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import optax
 
 from nnxtrain import nnx
+from nnxtrain.augment import batch_key
+from nnxtrain.data.placement import gathered
+from nnxtrain.training.gradients import gradients, update_metrics
 from nnxtrain.training.state import TrainState
 
 Batch = dict[str, Any]
+Arrays = Mapping[str, jax.Array]
+Augment = Callable[[jax.Array, Batch], Batch]
 
 
-def make_train_step(task: Any) -> Callable[[TrainState, Batch], None]:
-    """Return ``train_step(state, batch)``: one optimizer update, and the batch's part in the train metrics."""
+def make_train_step(
+    task: Any,
+    *,
+    augment: Augment | None = None,
+    seed: int = 0,
+    parts: int = 1,
+    skip: bool = False,
+    steps_per_call: int = 1,
+) -> Callable[..., jax.Array]:
+    """Return ``train_step(state, batch, arrays=None)``: an optimizer update, and the batch's part in the train metrics.
+
+    An update whose loss or gradient is not finite is not made: the state stays what it was. Then either the batch is left
+    out, or the state is halted: no later call changes it, so whoever reads the answer late still finds the last good state.
+
+    Args:
+      task: gives the loss.
+      augment: ``(key, batch) -> batch``, on training batches; the key is that of (seed, step).
+      seed: of the keys.
+      parts: work on a batch in that many parts, one after the other.
+      skip: leave out batches that are not finite, instead of halting.
+      steps_per_call: several updates in one call; every array of the batch then has this as its first axis.
+
+    ``arrays`` are the device's, whose rows a batch of ``ids`` names. The answer is bool[]: the state is halted.
+    """
+
+    def one(state: TrainState, batch: Batch, arrays: Arrays | None) -> None:
+        before = [(v, v.raw_value) for _, v in nnx.to_flat_state(nnx.variables(state))]
+        batch = training_batch(batch, arrays, state.steps.value, augment=augment, seed=seed)
+        scaling = state.loss_scale
+        wrt = state.optimizer.wrt
+        scale = 1.0 if scaling is None else scaling.value
+        loss, grads = gradients(
+            task, state.model, state.metrics, batch, wrt=wrt, parts=parts, scale=scale
+        )
+        norm = optax.tree.norm(grads)
+        state.optimizer.update(state.model, grads)
+        state.grad_norm.update(grad_norm=norm)
+        if state.ema is not None:
+            state.ema.update(state.model)
+
+        finite = jnp.isfinite(loss) & jnp.isfinite(norm)
+        halted = state.halted.value
+        good = finite & ~halted
+        for variable, old in before:
+            if variable.raw_value is not old:
+                variable.set_raw_value(jax.lax.select(good, variable.raw_value, old))
+        fatal = ~finite
+        if scaling is not None:
+            fatal = fatal & scaling.exhausted
+            scaling.update(finite)
+        if not skip:
+            halted = halted | fatal
+            state.halted.value = halted
+        state.steps.value += ~halted
+        state.skipped.value += ~finite & ~halted
 
     @nnx.jit(donate=True)
-    def train_step(state: TrainState, batch: Batch) -> None:
-        def loss_fn(model: nnx.Module) -> tuple[jax.Array, dict[str, jax.Array]]:
-            outputs = task.outputs(model, batch)
-            return jnp.mean(outputs["loss"]), outputs
+    def train_step(state: TrainState, batch: Batch, arrays: Arrays | None = None) -> jax.Array:
+        if steps_per_call == 1:
+            one(state, batch, arrays)
+            return state.halted.value
 
-        trained = nnx.DiffState(0, state.optimizer.wrt)
-        (_, outputs), grads = nnx.value_and_grad(loss_fn, argnums=trained, has_aux=True)(
-            state.model
-        )
-        state.optimizer.update(state.model, grads)
-        state.metrics.update(**outputs)
+        def body(state: TrainState, batch: Batch) -> TrainState:
+            one(state, batch, arrays)
+            return state
+
+        unroll = jax.default_backend() == "cpu"  # as for the parts of a batch
+        nnx.scan(body, in_axes=(nnx.Carry, 0), out_axes=nnx.Carry, unroll=unroll)(state, batch)
+        return state.halted.value
 
     return train_step
 
 
-def make_eval_step(task: Any) -> Callable[[nnx.Module, nnx.MultiMetric, Batch], None]:
-    """Return ``eval_step(model, metrics, batch)``: the batch's part in the metrics; the model cannot change in it."""
+def training_batch(
+    batch: Batch, arrays: Arrays | None, step: Any, *, augment: Augment | None, seed: int
+) -> Batch:
+    """The batch of a step as the task sees it: its rows gathered from the device's arrays, and augmented."""
+    batch = gathered(batch, arrays)
+    if augment is None:
+        return batch
+    return augment(batch_key(seed, step), batch)
+
+
+@nnx.jit
+def parameters_finite(model: nnx.Module) -> jax.Array:
+    """Whether all numbers of a model are finite, bool[]."""
+    values = [v.raw_value for _, v in nnx.to_flat_state(nnx.variables(model))]
+    floats = [v for v in values if jnp.issubdtype(v.dtype, jnp.inexact)]
+    return jnp.all(jnp.array([jnp.isfinite(v).all() for v in floats] or [True]))
+
+
+def make_eval_step(task: Any) -> Callable[..., None]:
+    """Return ``eval_step(model, metrics, batch, arrays=None)``: the batch's part in the metrics; the model cannot change."""
 
     @nnx.jit
-    def eval_step(model: nnx.Module, metrics: nnx.MultiMetric, batch: Batch) -> None:
+    def eval_step(
+        model: nnx.Module, metrics: nnx.MultiMetric, batch: Batch, arrays: Arrays | None = None
+    ) -> None:
+        batch = gathered(batch, arrays)
         with nnx.frozen(model):
             outputs = task.outputs(model, batch)
-        metrics.update(**outputs, mask=batch["mask"])
+        update_metrics(metrics, outputs, batch)
 
     return eval_step

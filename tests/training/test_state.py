@@ -84,7 +84,7 @@ def test_an_evaluation_leaves_the_modes_of_the_layers_alone():
     spec = Spec((3,), "uint8", 3, ("a", "b", "c"), (0.0,), (1.0,))
     source = ArraySource({"input": np.ones((4, 3), np.uint8), "label": np.zeros(4, np.int32)}, spec)
 
-    def eval_step(model, metrics, batch):
+    def eval_step(model, metrics, batch, arrays):
         assert model.layers[1].deterministic
         metrics.update(loss=jnp.ones(2), logits=jnp.ones((2, 3)), labels=jnp.zeros(2, int))
 

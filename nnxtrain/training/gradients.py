@@ -1,0 +1,99 @@
+"""The gradient of a batch, whole or in parts one after the other."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from nnxtrain import nnx
+
+Batch = dict[str, Any]
+
+
+class Gradients(NamedTuple):
+    """What one batch gives.
+
+    Attributes:
+      loss: float32[], the mean of the elements' losses, weighted.
+      grads: a State, its gradient.
+    """
+
+    loss: jax.Array
+    grads: Any
+
+
+def gradients(
+    task: Any,
+    model: nnx.Module,
+    metrics: nnx.MultiMetric,
+    batch: Batch,
+    *,
+    wrt: Any,
+    parts: int = 1,
+    scale: jax.Array | float = 1.0,
+) -> Gradients:
+    """Return loss and gradient of ``sum(loss * weight) / sum(weight)`` over the whole batch, and update ``metrics``.
+
+    Args:
+      task: gives ``loss`` and perhaps ``weight`` for each element.
+      batch: arrays of B rows.
+      wrt: the Variables to differentiate, a filter.
+      parts: the batch is worked on in that many parts, to save memory; the result is that of the whole (but for layers that
+        look at the batch, such as BatchNorm). It divides B.
+      scale: factor of the loss while differentiating, which is divided out again.
+    """
+    if parts == 1:
+        total, weight, grads = _part(task, model, metrics, batch, wrt, scale)
+    else:
+        rows = {k: v.reshape(parts, v.shape[0] // parts, *v.shape[1:]) for k, v in batch.items()}
+
+        def add(carry: Any, rows: Batch) -> Any:
+            model, metrics, *sums = carry
+            part = _part(task, model, metrics, rows, wrt, scale)
+            return (model, metrics, *jax.tree.map(jnp.add, tuple(sums), part))
+
+        zeros = jax.tree.map(jnp.zeros_like, nnx.state(model, wrt))
+        start = (model, metrics, jnp.zeros(()), jnp.zeros(()), zeros)
+        # A convolution in a loop is many times slower on a CPU (github.com/jax-ml/jax/issues/12868).
+        unroll = jax.default_backend() == "cpu"
+        loop = nnx.scan(add, in_axes=(nnx.Carry, 0), out_axes=nnx.Carry, unroll=unroll)
+        _, _, total, weight, grads = loop(start, rows)
+    size = jnp.maximum(weight, jnp.finfo(jnp.float32).tiny)  # a batch of weight 0 gives 0
+    factor = 1.0 / (size * scale)
+    return Gradients(total / size, jax.tree.map(lambda g: (g * factor).astype(g.dtype), grads))
+
+
+def _part(
+    task: Any,
+    model: nnx.Module,
+    metrics: nnx.MultiMetric,
+    batch: Batch,
+    wrt: Any,
+    scale: jax.Array | float,
+) -> tuple[jax.Array, jax.Array, Any]:
+    """The sum of the weighted losses, the sum of the weights, and the scaled gradient of the former."""
+
+    def summed(model: nnx.Module) -> tuple[jax.Array, Any]:
+        outputs = task.outputs(model, batch)
+        loss = outputs["loss"]
+        weight = jnp.broadcast_to(outputs.get("weight", 1.0), loss.shape).astype(jnp.float32)
+        if "mask" in batch:
+            weight = weight * batch["mask"].reshape(-1, *[1] * (loss.ndim - 1))
+        # Where nothing counts, not even a NaN does.
+        total = jnp.where(weight > 0, loss * weight, 0.0).sum()
+        return total * scale, (total, weight.sum(), outputs)
+
+    wanted = nnx.DiffState(0, wrt)
+    (_, (total, weight, outputs)), grads = nnx.value_and_grad(summed, argnums=wanted, has_aux=True)(
+        model
+    )
+    update_metrics(metrics, outputs, batch)
+    return total, weight, grads
+
+
+def update_metrics(metrics: nnx.MultiMetric, outputs: dict[str, Any], batch: Batch) -> None:
+    """Update metrics by a task's outputs, under the outputs' own mask, else the batch's."""
+    mask = outputs.get("mask", batch.get("mask"))
+    metrics.update(**{k: v for k, v in outputs.items() if k != "mask"}, mask=mask)
