@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from nnxtrain.data.resizing import Resize, resized
-from nnxtrain.errors import InputError
+from nnxtrain.errors import InputError, nearest
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -53,7 +53,9 @@ def class_folders(folder: Path, key: str) -> list[str]:
     try:
         names = sorted(e.name for e in os.scandir(folder) if e.is_dir() and e.name[0] != ".")
     except OSError as error:
-        raise InputError(f"{key}: cannot look into {folder}: {error.strerror}") from error
+        siblings = [p.name for p in folder.parent.iterdir()] if folder.parent.is_dir() else []
+        close = "" if folder.name in siblings else nearest(folder.name, siblings)
+        raise InputError(f"{key}: cannot look into {folder}: {error.strerror}{close}") from error
     if names and _SPLIT_NAMES.issuperset(names):
         train = next((name for name in names if name.startswith("train")), names[0])
         raise InputError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -123,7 +124,8 @@ class ImageFolder:
                 decode_files(found, images, mode=self.mode, resize=resize)
 
             key = self._key(names, files, shape)
-            name = Path(self.train).expanduser().absolute().name
+            place = Path(self.train).expanduser().absolute()
+            name = re.sub(r"[^\w.-]", "_", f"{place.parent.name}-{place.name}")[-60:]
             return names, decoded(data_directory(self.data_dir), name, key, sizes, shape, fill)
         except OSError as error:
             raise RunError(f"data set {self.train}: {error}") from error

@@ -87,7 +87,7 @@ def test_an_epoch_decodes_nothing(pets: Path, monkeypatch: pytest.MonkeyPatch) -
     base = first.train.source.arrays["input"]  # type: ignore[attr-defined]
     while not isinstance(base, np.memmap):
         base = base.base
-    assert [entry.name.startswith("train-6x8-") for entry in entries(pets)] == [True]
+    assert [f"{pets.name}-train-6x8-" in entry.name for entry in entries(pets)] == [True]
 
 
 def test_changed_files_and_options_are_decoded_anew(pets: Path) -> None:
@@ -204,6 +204,7 @@ def test_classes_differ_between_splits(pets: Path) -> None:
     ("make", "message"),
     [
         ((), "data.train: cannot look into .*train: No such file"),
+        (("trian/one.png",), "cannot look into .*train: No such .*; did you mean 'trian'"),
         (("train/one.png",), "needs a sub-folder for each of two or more classes, it has none"),
         (("train/ant/1.png",), "of two or more classes, it has ant"),
         (("train/ant/1.png", "train/bee/1.txt"), "train/bee has no images"),
