@@ -8,6 +8,7 @@ from typing import Any
 
 from nnxtrain.config import schema
 from nnxtrain.config.build import KEYS, MISSING, is_node
+from nnxtrain.config.optim_checks import group_nodes, optim_problems
 from nnxtrain.config.signature import UNKNOWN, accepts, parameters, spelled
 from nnxtrain.config.target import locate
 from nnxtrain.errors import InputError, nearest
@@ -22,6 +23,7 @@ RUNTIME = (
     "num_targets",
     "learning_rate",
     "total_steps",
+    "steps_per_epoch",
     "spec",
     "seed",
 )
@@ -71,6 +73,13 @@ def problems(
                 yield name, f"expected a node with _target_, got {item!r}{choose}"
             else:
                 yield from _node(name, item, packages)
+    if "optim.optimizer" in nodes:
+        for key, node in group_nodes(config.optim):
+            if is_node(node):
+                yield from _node(key, node, packages)
+            else:
+                yield key, f"expected a node with _target_, got {node!r}"
+        yield from optim_problems(config.optim, packages)
 
 
 def _node(key: str, node: Mapping[str, Any], packages: Sequence[str]) -> Iterator[Problem]:

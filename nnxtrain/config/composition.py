@@ -35,11 +35,15 @@ class Composition:
         """Return the override or the file that gave ``key`` its value, or ``""``."""
         if override := override_of(key, self.overrides):
             return f"override {override!r}"
-        group = key.partition(".")[0]
-        recipe = f"config/{self.choices.get('config')}"  # its values win over the option's
-        option = f"{group}/{self.choices.get(group)}"
-        name = recipe if setting(recipe, key, self.dirs) is not None else option
-        return str(option_file(name, self.dirs) or "")
+        # A recipe's values win over an option's, and those over the values of an option that it chooses itself.
+        groups = [g for g in sorted(self.choices) if key.startswith(g.replace("/", ".") + ".")]
+        keys = {"config": key} | {group: key[len(group) + 1 :] for group in groups}
+        names = {group: f"{group}/{self.choices.get(group)}" for group in keys}
+        setters = [
+            g for g, inner in keys.items() if setting(names[g], inner, self.dirs) is not None
+        ]
+        group = (setters or groups or ["config"])[0]
+        return str(option_file(names[group], self.dirs) or "")
 
 
 def compose(overrides: Sequence[str] = (), config_dirs: Sequence[str | Path] = ()) -> Config:

@@ -7,7 +7,9 @@ from collections.abc import Iterable, Sequence
 
 from nnxtrain.config.schema import NODES
 
-_NODE_ARGUMENT = re.compile(rf"({'|'.join(map(re.escape, NODES))})(\.[^=]+=|=\{{).*", re.DOTALL)
+_GROUP_NODES = r"optim\.groups\.\d+\.(?:schedule|optimizer)"
+_NODE = "|".join([*map(re.escape, NODES), _GROUP_NODES])
+_NODE_ARGUMENT = re.compile(rf"({_NODE})(\.[^=]+=|=\{{).*", re.DOTALL)
 
 
 def open_nodes(overrides: Iterable[str]) -> list[str]:
@@ -41,12 +43,15 @@ def override_of(key: str, overrides: Sequence[str]) -> str | None:
     'model.hidden=3'
     >>> override_of("model.hidden[1]", ["model=mlp"]) is None
     True
+    >>> override_of("optim.groups[0].scale", ["optim.groups.0.scale=2"])
+    'optim.groups.0.scale=2'
     """
     for override in reversed(overrides):
         name, _, value = override.lstrip("+~").partition("=")
+        name = re.sub(r"\.(\d+)(?=\.|$)", r"[\1]", name)
         inside = ("." in name or value.startswith("{")) and re.match(
             rf"{re.escape(name)}[.\[]", key
         )
-        if key == name or inside or name.startswith(f"{key}."):
+        if key == name or inside or name.startswith((f"{key}.", f"{key}[")):
             return override
     return None

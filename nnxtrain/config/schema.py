@@ -62,6 +62,19 @@ def within(
 
 
 @dataclass
+class GroupConfig:
+    """How the parameters whose path matches are trained; what is null is as for the others."""
+
+    match: str = MISSING  # a pattern over dotted paths, see config/patterns.py
+    frozen: bool = False
+    learning_rate: float | None = within(None, above=0)
+    scale: float | None = within(None, above=0)  # times the learning rate of the others
+    weight_decay: float | None = within(None, at_least=0)
+    schedule: Any = None
+    optimizer: Any = None
+
+
+@dataclass
 class OptimConfig:
     """The optimizer node takes every argument but the learning rate, which the schedule gives."""
 
@@ -71,6 +84,10 @@ class OptimConfig:
     # cannot override a typed dict that is null.
     schedule: Any = None
     clip_norm: float | None = within(None, above=0)  # of the global gradient; null: no clipping
+    clip_value: float | None = within(None, above=0)  # of each element
+    clip_adaptive: float | None = within(None, above=0)  # as a share of the parameters' norm
+    decay_bias_and_scale: bool = True  # whether weight decay is for biases and norms too
+    groups: list[GroupConfig] = field(default_factory=list)  # the first that matches counts
 
 
 @dataclass
@@ -163,6 +180,9 @@ def _outside(section: Any, prefix: str) -> Iterator[tuple[str, str]]:
         key, value = prefix + item.name, getattr(section, item.name)
         if is_dataclass(value):
             yield from _outside(value, key + ".")
+        for number, entry in enumerate(value if isinstance(value, list) else ()):
+            if is_dataclass(entry):
+                yield from _outside(entry, f"{key}[{number}].")
         if isinstance(value, float) and not math.isfinite(value):
             yield key, f"must be a finite number, got {value}"
             continue

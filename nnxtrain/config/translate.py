@@ -16,7 +16,12 @@ from nnxtrain.config.overrides import as_typed, override_of
 from nnxtrain.config.tree import groups, option_file
 from nnxtrain.errors import InputError, NnxtrainError, nearest
 
-_KINDS = {"Integer": "an integer", "Float": "a number", "Boolean": "true or false"}
+_KINDS = {
+    "Integer": "an integer",
+    "Float": "a number",
+    "Boolean": "true or false",
+    "bool": "true or false",
+}
 
 
 @contextlib.contextmanager
@@ -81,7 +86,7 @@ class _Translation:
 
     def unknown_option(self, error: Any) -> str:
         name = error.missing_cfg_file
-        group = next((g for g in self.groups if name.startswith(f"{g}/")), name.rpartition("/")[0])
+        group = name.rpartition("/")[0]
         option = name.removeprefix(f"{group}/")
         options = error.options or self.loader.get_group_options(group)
         listed = ", ".join(sorted(options))
@@ -89,25 +94,31 @@ class _Translation:
         return f"{self.origin(group, option)}no {group} {option!r}{hint} ({group}: {listed})"
 
     def wrong_type(self, error: Any) -> str:
-        reason = str(error.msg).splitlines()[0]
-        place = f"{self.origin(error.full_key)}{error.full_key}: "
-        if match := re.search(r"could not be converted to (\w+)", reason):
-            wanted = _KINDS.get(match[1], match[1])
+        reason, key = str(error.msg).splitlines()[0], self.key(error)
+        place = f"{self.origin(key)}{key}: "
+        if match := re.search(r"could not be converted to (\w+)|not a valid (bool)", reason):
+            wanted = _KINDS.get(match[1] or match[2], match[1])
             return f"{place}expected {wanted}, got {error.value!r}"
         if match := re.search(r"expected one of \[(.*)\]", reason):
             hint = nearest(str(error.value), match[1].split(", "))
             return f"{place}expected one of {match[1]}, got {error.value!r}{hint}"
-        if re.search(r"Cannot (assign|convert)|is not a dict|incompatible", reason):
+        if "is not a ListConfig" in reason:
+            return f"{place}expected a list, as in {key}=[VALUE], got {error.value!r}"
+        if key.endswith("]") and error.value == {}:
+            return f"{place}there is no such item; give the whole list"
+        if re.search(r"Cannot (assign|convert)|is not a dict|incompatible|not a subclass", reason):
             return f"{place}expected a group of keys, got {error.value!r}"
         return f"{place}{reason}"
 
     def bad_key(self, error: Any) -> str:
         from omegaconf.errors import ConfigAttributeError, ConfigKeyError, MissingMandatoryValue
 
-        key, reason = error.full_key, str(error.msg or error).splitlines()[0]
+        key, reason = self.key(error), str(error.msg or error).splitlines()[0]
         place = self.origin(key)
         if isinstance(error, MissingMandatoryValue):
             return f"{place}{key} has no value; give {key}=VALUE"
+        if "Cannot merge DictConfig with ListConfig" in reason:
+            return f"{place}{key}: expected a list, as in {key}=[VALUE]"
         if not isinstance(error, ConfigAttributeError | ConfigKeyError):
             return f"{place}{key}: {reason}"
         if place.startswith("override 'config."):
@@ -120,7 +131,8 @@ class _Translation:
         if not parent_key:
             siblings = sorted({*siblings, *self.groups} - {"hydra"})
             if "/" in name:
-                return f"{place}no config group {name!r} (groups: {', '.join(self.groups)})"
+                listed = nearest(name, self.groups) or f" (groups: {', '.join(self.groups)})"
+                return f"{place}no config group {name!r}{listed}"
         holder = f"{parent_key} has" if parent_key else "there is"
         listed = nearest(name, siblings) or (f" (known: {', '.join(siblings)})" if siblings else "")
         return f"{place}{holder} no key {name!r}{listed}"
@@ -139,6 +151,12 @@ class _Translation:
         if match := re.search(r"Could not override '(.*?)'\. No match in the defaults", text):
             recipe = re.match(r"In '(.*?)'", text)
             place = f"{self.file(recipe[1])}: " if recipe else ""
+            if match[1] in self.groups:
+                outer = match[1].rpartition("/")[0]
+                return (
+                    f"{place}the {outer} that was chosen has no {match[1]} in its defaults; to add one write "
+                    f"+{match[1]}=OPTION"
+                )
             listed = nearest(match[1], self.groups) or f" (groups: {', '.join(self.groups)})"
             return f"{place}defaults: no group {match[1]!r}{listed}"
         if match := re.search(r"You must specify '(.*?)'", text):
@@ -159,6 +177,14 @@ class _Translation:
                 return f"override {override!r}: {self.first.rstrip('.')}"
         given = " ".join(self.overrides)
         return f"cannot compose {given or 'the configuration'!r}: {self.first}"
+
+    def key(self, error: Any) -> str:
+        """The whole key; of what stands in a list, OmegaConf tells only the end."""
+        from nnxtrain.config.schema import GroupConfig
+
+        key = str(error.full_key)
+        in_group = error.object_type is GroupConfig and not key.startswith("optim.groups")
+        return f"optim.groups[].{key}" if in_group else key
 
     def origin(self, key: str, option: str | None = None) -> str:
         """Return ``"override 'x=1': "`` or ``"FILE: "`` for what brought ``key`` in, or ``""``."""

@@ -80,8 +80,11 @@ def config_loader(config_dirs: Sequence[str | Path] = ()) -> ConfigLoaderImpl:
 
 
 def groups(loader: ConfigLoaderImpl) -> list[str]:
-    """Return the names of the config groups, without Hydra's own."""
-    return sorted(set(loader.list_groups("")) - {"hydra"})
+    """Return the names of the config groups and of those in them, without Hydra's own."""
+    outer = sorted(set(loader.list_groups("")) - {"hydra"})
+    return sorted(
+        [*outer, *(f"{name}/{inner}" for name in outer for inner in loader.list_groups(name))]
+    )
 
 
 def list_options(group: str, config_dirs: Sequence[str | Path] = ()) -> list[str]:

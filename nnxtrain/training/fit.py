@@ -76,7 +76,7 @@ def resume(run_dir: Path, *, overrides: Sequence[str] = (), packages: Sequence[s
     Raises: as :func:`fit`; InputError also for other overrides, and for a run that another process works on.
     """
     directory = RunDirectory.open(run_dir)
-    config = overridden(directory.config_path, overrides)
+    config = overridden(directory.config_path, overrides, packages=packages)
     loggers = build_loggers(config, packages)
     session = Session.open(config, packages=packages)
     if overrides:

@@ -9,6 +9,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
+from nnxtrain.config.optim_checks import group_nodes, is_told
 from nnxtrain.config.saved import load
 from nnxtrain.config.schema import Config
 from nnxtrain.config.schema import problems as range_problems
@@ -28,8 +29,10 @@ ALLOWED = (
 LENGTH = ("trainer.epochs", "trainer.steps")
 
 
-def overridden(config_path: Path, overrides: Sequence[str]) -> Config:
-    """Load a run's config with overrides applied.
+def overridden(
+    config_path: Path, overrides: Sequence[str], *, packages: Sequence[str] = ()
+) -> Config:
+    """Load a run's config with overrides applied; ``packages`` are those that its ``_target_`` may name.
 
     Raises:
       InputError: an override that would change the past, or that is malformed.
@@ -44,9 +47,9 @@ def overridden(config_path: Path, overrides: Sequence[str]) -> Config:
                 f"{key} cannot change in a resumed run, it would contradict the steps that are done{nearest(key, ALLOWED)} "
                 f"(allowed: {', '.join(ALLOWED)}); start a new run for it"
             )
-        if key in LENGTH and config.optim.schedule is not None:
+        if key in LENGTH and (planned := _over_the_length(config, packages)):
             raise InputError(
-                f"{key} cannot change in this run: optim.schedule was laid out over its whole length; start a new run"
+                f"{key} cannot change in this run: {planned} was laid out over its whole length; start a new run"
             )
         config = _with(config, key, text)
     for key, problem in range_problems(config):
@@ -61,6 +64,16 @@ def check_length(total_steps: int, done: int) -> None:
             f"the run would end at step {total_steps}, but {done} steps are done; "
             f"give trainer.epochs or trainer.steps for {done} steps or more, or start a new run"
         )
+
+
+def _over_the_length(config: Config, packages: Sequence[str]) -> str | None:
+    """The key of the first node that is told how long the run is, or None."""
+    optim = config.optim
+    nodes = [("optim.schedule", optim.schedule), ("optim.optimizer", optim.optimizer)]
+    for key, node in [*nodes, *group_nodes(optim)]:
+        if is_told(node, "total_steps", packages):
+            return key
+    return None
 
 
 def _with(config: Config, key: str, text: str) -> Config:

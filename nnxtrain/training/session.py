@@ -17,7 +17,7 @@ from nnxtrain.data.placement import place, resident
 from nnxtrain.data.sampler import steps_per_epoch
 from nnxtrain.data.source import Batch, Source, Splits
 from nnxtrain.errors import InputError
-from nnxtrain.optim import Optimization, build_optimizer, build_schedule
+from nnxtrain.optim import Optimization, build_optimizer, build_rates
 from nnxtrain.training.evaluation import evaluate_source
 from nnxtrain.training.monitor import Monitor
 from nnxtrain.training.plan import Plan
@@ -65,7 +65,8 @@ class Session:
                 f"trainer.monitor: the task has no metric {monitor.metric!r}; it has {', '.join(known)}"
             )
         values = spec.runtime_values() | _dtype(config, packages)
-        schedule = build_schedule(config.optim, plan.total_steps, packages=packages)
+        length = {"total_steps": plan.total_steps, "steps_per_epoch": plan.steps_per_epoch}
+        schedule = build_rates(config.optim, **length, packages=packages)["learning_rate"]
         optimizations: list[Optimization] = []  # the first, for all: another tx compiles anew
 
         def build() -> TrainState:
@@ -76,7 +77,7 @@ class Session:
                 **values,
             )
             if not optimizations:
-                made = build_optimizer(config.optim, model, plan.total_steps, packages=packages)
+                made = build_optimizer(config.optim, model, **length, packages=packages)
                 optimizations.append(made)
             (optimization,) = optimizations
             return TrainState(

@@ -19,7 +19,7 @@ def test_the_product_in_order(tree):
     ("override", "values"),
     [
         ("seed=range(1,4)", ["seed=1", "seed=2", "seed=3"]),
-        ("optim=glob(*w)", ["optim=adamw"]),
+        ("optim=glob(*w)", ["optim=adamw", "optim=nadamw"]),
         ("seed=5", ["seed=5"]),
         ("model.hidden=choice([1],[2])", ["model.hidden=[1]", "model.hidden=[2]"]),
         (
