@@ -83,6 +83,46 @@ def evaluate(
     )
 
 
+def predict(
+    run: str | Path | None = None,
+    *,
+    split: str | None = None,
+    files: Sequence[str | Path] = (),
+    folder: str | Path | None = None,
+    inputs: Any = None,
+    checkpoint: str | int = "best",
+    packages: Sequence[str] = (),
+    runs_dir: str | Path = "runs",
+) -> Any:
+    """Return a run's predictions, with ``arrays`` by name, ``columns()`` and ``rows()``.
+
+    Args:
+        run: a run directory; None takes the newest under ``runs_dir``.
+        split: predict the examples of ``"test"`` (the default), ``"validation"`` or ``"train"``;
+        files: or those in files: images, ``.npy`` arrays, tables where the run was trained on one;
+        folder: or the images in a folder;
+        inputs: or those of an array [N, ...] in the form of the run's data, images as bytes.
+        checkpoint: ``"best"`` by the monitored validation metric, ``"last"``, or a step.
+        packages: importable packages of the user that the run's ``_target_`` may name.
+        runs_dir: where to look for the newest run.
+
+    Raises:
+        InputError: no such run, split, checkpoint or file, or content that does not fit the data.
+    """
+    directory = find_run(run, runs_dir)
+    from nnxtrain.training.predict import predict as predict_with_run
+
+    return predict_with_run(
+        directory,
+        split=split,
+        files=[str(file) for file in files],
+        folder=None if folder is None else str(folder),
+        inputs=inputs,
+        checkpoint=checkpoint,
+        packages=tuple(packages),
+    )
+
+
 def find_run(run: str | Path | None, runs_dir: str | Path = "runs") -> Path:
     """Return the directory of a run; for None, of the newest one under ``runs_dir``.
 

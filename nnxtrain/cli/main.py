@@ -20,6 +20,11 @@ from nnxtrain.errors import InputError, Interrupted, NnxtrainError, nearest
 VERBS = {
     "fit": ("fit", "Fit", "train a model, resume a run, or sweep over values"),
     "eval": ("eval", "Eval", "evaluate a run on the test split"),
+    "predict": (
+        "predict",
+        "Predict",
+        "write a run's predictions for a split, for files or a folder of images",
+    ),
     "data list": ("data", "DataList", "list the data sets and which are prepared"),
     "data prepare": ("data", "DataPrepare", "download and prepare a data set"),
     "data preview": (

@@ -66,7 +66,7 @@ class ArrayFiles:
 def _read(files: Files, key: str) -> dict[str, np.ndarray]:
     """The arrays of one split, by name."""
     if isinstance(files, Mapping):
-        arrays = {name: _one(str(file), f"{key}.{name}") for name, file in files.items()}
+        arrays = {name: read_array(str(file), f"{key}.{name}") for name, file in files.items()}
     elif str(files).endswith(".npz"):
         path = _existing(files, key)
         arrays = {name: _member(path, name, key) for name in _members(path, key)}
@@ -90,7 +90,7 @@ def _read(files: Files, key: str) -> dict[str, np.ndarray]:
     return arrays
 
 
-def _one(file: str, key: str) -> np.ndarray:
+def read_array(file: str, key: str) -> np.ndarray:
     """The array that ``file.npy`` or ``file.npz:name`` holds."""
     name, colon, member = file.rpartition(":")
     if colon and name.endswith(".npz"):

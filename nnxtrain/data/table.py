@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from nnxtrain.data.assembly import Division, assemble
+from nnxtrain.data.new_examples import NewArrays, joined
 from nnxtrain.data.source import Splits
 from nnxtrain.errors import InputError, nearest
 
@@ -69,20 +70,45 @@ class Table:
         """
         given = {name: getattr(self, name) for name in ("train", "validation", "test")}
         tables = {name: _read(file, f"data.{name}") for name, file in given.items() if file}
-        train = tables["train"]
+        encoding = self._encoding(tables["train"])
+        arrays = {
+            name: self._inputs(table, f"data.{name}", encoding)
+            | self._truth(table, f"data.{name}", encoding)
+            for name, table in tables.items()
+        }
+        division = Division(self.validation_fraction, self.test_fraction, self.split_seed)
+        return assemble(
+            arrays,
+            division,
+            class_names=encoding.classes or None,
+            target_names=self.targets or None,
+        )
+
+    def read(self, files: Sequence[Path]) -> NewArrays:
+        """Return the rows of other tables with the same columns; that of the label, or the targets, may be missing.
+
+        Raises:
+          InputError: As ``load``.
+        """
+        encoding = self._encoding(_read(self.train, "data.train"))
+        predicted = [self.label] if self.label is not None else list(self.targets or ())
+        parts = []
+        for file in files:
+            table, key = _read(str(file), "files"), str(file)
+            arrays = self._inputs(table, key, encoding)
+            if all(name in table for name in predicted):
+                arrays |= self._truth(table, key, encoding)
+            names = [f"{file}:{row}" for row in range(1, len(arrays["input"]) + 1)]
+            parts.append(NewArrays(names, arrays))
+        return joined(parts)
+
+    def _encoding(self, train: Columns) -> Encoding:
         features = self._features(train)
         words = {name: _values(train[name]) for name in features if not _is_numeric(train[name])}
         classes = tuple(map(str, self.class_names or ()))
         if self.label is not None and not classes:
             classes = _values(train[self.label])
-        arrays = {
-            name: self._arrays(table, f"data.{name}", features, words, classes)
-            for name, table in tables.items()
-        }
-        division = Division(self.validation_fraction, self.test_fraction, self.split_seed)
-        return assemble(
-            arrays, division, class_names=classes or None, target_names=self.targets or None
-        )
+        return Encoding(features, words, classes)
 
     def _features(self, train: Columns) -> list[str]:
         predicted = [self.label] if self.label is not None else list(self.targets or ())
@@ -101,28 +127,38 @@ class Table:
             raise InputError(f"data.features: no column of {self.train} is left to learn from")
         return chosen
 
-    def _arrays(
-        self,
-        table: Columns,
-        key: str,
-        features: Sequence[str],
-        words: Mapping[str, Sequence[str]],
-        classes: Sequence[str],
-    ) -> dict[str, np.ndarray]:
+    def _inputs(self, table: Columns, key: str, encoding: Encoding) -> dict[str, np.ndarray]:
         parts = []
-        for name in features:
-            if name in words:
-                numbers = _numbered(_column(table, name, key), words[name], name, key)
-                parts.append(np.eye(len(words[name]), dtype=np.float32)[numbers])
+        for name in encoding.features:
+            column = _column(table, name, key)
+            if (words := encoding.words.get(name)) is not None:
+                numbers = _numbered(column, words, name, key)
+                parts.append(np.eye(len(words), dtype=np.float32)[numbers])
             else:
-                parts.append(_floats(_column(table, name, key), name, key)[:, None])
-        arrays = {"input": np.concatenate(parts, axis=1)}
+                parts.append(_floats(column, name, key)[:, None])
+        return {"input": np.concatenate(parts, axis=1)}
+
+    def _truth(self, table: Columns, key: str, encoding: Encoding) -> dict[str, np.ndarray]:
         if self.label is not None:
-            arrays["label"] = _numbered(_column(table, self.label, key), classes, self.label, key)
-        else:
-            columns = [_floats(_column(table, t, key), t, key) for t in self.targets or ()]
-            arrays["target"] = np.stack(columns, axis=1)
-        return arrays
+            column = _column(table, self.label, key)
+            return {"label": _numbered(column, encoding.classes, self.label, key)}
+        columns = [_floats(_column(table, name, key), name, key) for name in self.targets or ()]
+        return {"target": np.stack(columns, axis=1)}
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """How rows become numbers, as the train table decides it.
+
+    Attributes:
+      features: The columns the model sees.
+      words: The values of those that hold words, in the order of their zeros and ones.
+      classes: In the order of the labels.
+    """
+
+    features: Sequence[str]
+    words: Mapping[str, Sequence[str]]
+    classes: tuple[str, ...]
 
 
 def _read(file: str, key: str) -> dict[str, list[str]]:

@@ -37,8 +37,7 @@ def evaluate(
     Raises:
       InputError: no such run, split or checkpoint.
     """
-    if split not in SPLITS:
-        raise InputError(f"split={split}: choose {', '.join(SPLITS)}{nearest(split, SPLITS)}")
+    check_split(split)
     session, state, step = restore_model(run_dir, checkpoint=checkpoint, packages=packages)
     found = {"split": split, "step": step}
     if not details:
@@ -54,3 +53,9 @@ def evaluate(
         **host_values(values["metrics"]),
         "details": details_of(values["diagnostics"], source.spec),
     }
+
+
+def check_split(split: str) -> None:
+    """Raise InputError for what is none of the splits."""
+    if split not in SPLITS:
+        raise InputError(f"split={split}: choose {', '.join(SPLITS)}{nearest(split, SPLITS)}")
