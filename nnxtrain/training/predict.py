@@ -99,7 +99,7 @@ def predict(
     if not len(source):
         raise InputError("predict: there are no examples")
     batch_size = min(session.config.trainer.eval_batch_size, len(source))
-    arrays = predict_source(task, state.model, source, batch_size=batch_size)
+    arrays = predict_source(task, state.averaged, source, batch_size=batch_size)
     return Predictions(getattr(source, "names", None), arrays, spec, step)
 
 

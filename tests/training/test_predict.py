@@ -34,7 +34,7 @@ def images(tmp_path_factory):
                 pixels[..., tint] += 55
                 Image.fromarray(pixels).save(folder / f"{number:02}.png")
     run = nnxtrain.fit(["data=image_folder", f"data.train={root}/train", f"data.test={root}/test", f"data.data_dir={root}",
-                        "data.image_size=[6,8]", "data.resize=crop", f"runs_dir={root}/runs", *LINEAR, *SHORT])  # fmt: skip
+                        "data.image_size=[6,8]", "data.resize=crop", "trainer.ema=0.5", f"runs_dir={root}/runs", *LINEAR, *SHORT])  # fmt: skip
     return root, run.directory
 
 
@@ -66,7 +66,7 @@ def linear(run, inputs):
     spec = session.splits.train.spec
     x = inputs.astype(np.float64) / (255 if inputs.dtype == np.uint8 else 1)
     x = ((x - spec.mean) / spec.std).reshape(len(x), -1)
-    (layer,) = [m for _, m in state.model.iter_modules() if hasattr(m, "kernel")]
+    (layer,) = [m for _, m in state.averaged.iter_modules() if hasattr(m, "kernel")]
     return x @ np.asarray(layer.kernel.value) + np.asarray(layer.bias.value)
 
 
