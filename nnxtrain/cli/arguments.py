@@ -1,7 +1,7 @@
 """Commands as dataclasses: their fields are their flags and arguments, and the parser follows.
 
 A field made with ``flag`` is ``--name`` (a switch if its default is False, repeatable if it is a
-tuple); one made with ``argument`` is ``name=VALUE``; the one made with ``rest`` takes everything
+tuple); one made with ``argument`` is ``name=VALUE`` (repeatable likewise); the one made with ``rest`` takes everything
 else. Arguments and flags come in any order; after ``--`` nothing is a flag.
 """
 
@@ -73,7 +73,9 @@ def parse(command: type[C], tokens: Sequence[str], verb: str) -> C:
             if item is None:
                 others.append(token)
                 continue
-            values[item.name] = _chosen(item, value, token)
+            chosen = _chosen(item, value, token)
+            several = isinstance(item.default, tuple)
+            values[item.name] = (*values.get(item.name, ()), chosen) if several else chosen
             continue
         name, equals, value = token.partition("=")
         if name not in names:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import dataclass
-from typing import Any
 
 from nnxtrain.cli.arguments import Command, argument, flag
+from nnxtrain.cli.checkpoint_choice import checkpoint_choice
+from nnxtrain.cli.finite import finite
 from nnxtrain.cli.packages import open_packages
-from nnxtrain.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,7 @@ class Eval(Command):
 
         open_packages(self.package)
         directory = api.find_run(self.run, self.runs_dir)
-        which = _checkpoint(self.checkpoint)
+        which = checkpoint_choice(self.checkpoint)
         metrics = api.evaluate(
             directory,
             split=self.split,
@@ -52,7 +51,7 @@ class Eval(Command):
             details=self.details,
         )
         if self.json:
-            print(json.dumps({"run": str(directory), **_finite(metrics)}, allow_nan=False))
+            print(json.dumps({"run": str(directory), **finite(metrics)}, allow_nan=False))
             return 0
         from nnxtrain.training.details_table import print_details
         from nnxtrain.training.results_table import print_results
@@ -62,20 +61,3 @@ class Eval(Command):
         print_results([metrics])
         print_details(details)
         return 0
-
-
-def _finite(value: Any) -> Any:
-    """A value with null for what JSON cannot say: NaN and the infinities."""
-    if isinstance(value, dict):
-        return {name: _finite(item) for name, item in value.items()}
-    if isinstance(value, list):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _checkpoint(text: str) -> str | int:
-    if text in ("best", "last"):
-        return text
-    if text.isdecimal():
-        return int(text)
-    raise InputError(f"checkpoint={text}: expected best, last or a step such as 500")

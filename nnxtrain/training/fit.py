@@ -104,6 +104,11 @@ def _train(directory: RunDirectory, session: Session, loggers: Mapping[str, Logg
         )
         log = stack.enter_context(RunLog(directory, session.config, loggers, progress.message))
         interruption = stack.enter_context(Interruption())
+        directory.set_plan(
+            total_steps=session.plan.total_steps,
+            monitor=session.monitor.metric,
+            mode=session.monitor.mode,
+        )
         stack.enter_context(_noted(directory))
 
         newest = checkpoints.latest()  # before cleaning, so that it tells what it passes over

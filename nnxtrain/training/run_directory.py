@@ -6,6 +6,7 @@
       config.yaml     the resolved configuration
       run.json        command, overrides, versions, devices, git commit
       git.diff        uncommitted changes, if there were any
+      plan.json       how many steps there are, and which metric decides what is best
       status.json     running, finished, interrupted or failed, and why
       metrics.jsonl   what was measured
       checkpoints/    one directory a step
@@ -168,10 +169,27 @@ class RunDirectory:
         """``checkpoints``; see :mod:`nnxtrain.training.checkpoint`."""
         return self.path / "checkpoints"
 
+    @property
+    def lock_path(self) -> Path:
+        """``run.lock``; see :mod:`nnxtrain.training.run_lock`."""
+        return self.path / "run.lock"
+
     @cached_property
     def origin(self) -> dict[str, Any]:
         """The content of ``run.json``; ``{}`` if it cannot be read."""
         return _read_json(self.path / "run.json")
+
+    @property
+    def plan(self) -> dict[str, Any]:
+        """What :meth:`set_plan` noted; ``{}`` before training begins."""
+        return _read_json(self.path / "plan.json")
+
+    def set_plan(self, *, total_steps: int, monitor: str, mode: str) -> None:
+        """Note how many steps there are, and which validation metric decides what is best, and which way.
+
+        Raises ``RunError`` if it cannot be written.
+        """
+        self._note("plan.json", {"total_steps": total_steps, "monitor": monitor, "mode": mode})
 
     @property
     def status(self) -> Status:
@@ -187,10 +205,7 @@ class RunDirectory:
     ) -> None:
         """Note how far the run got. Raises ``RunError`` if it cannot be written."""
         time = datetime.now().astimezone().isoformat(timespec="seconds")
-        try:
-            _write_json(self.path / "status.json", asdict(Status(state, step, error, time)))
-        except OSError as failure:
-            raise RunError(f"{self.path}/status.json: {failure.strerror}") from failure
+        self._note("status.json", asdict(Status(state, step, error, time)))
 
     def note_not_finite(self, step: int, ids: Sequence[int], where: str) -> None:
         """Keep, in ``not_finite.json``, what a step was that stopped the run."""
@@ -202,7 +217,13 @@ class RunDirectory:
 
         Entering raises ``InputError`` if one does; see :func:`nnxtrain.training.run_lock.run_lock`.
         """
-        return run_lock(self.path / "run.lock", self.name)
+        return run_lock(self.lock_path, self.name)
+
+    def _note(self, file: str, content: dict[str, Any]) -> None:
+        try:
+            _write_json(self.path / file, content)
+        except OSError as failure:
+            raise RunError(f"{self.path}/{file}: {failure.strerror}") from failure
 
     def _has_checkpoint(self) -> bool:
         return any(self.checkpoints_path.glob("[0-9]*"))
@@ -219,6 +240,19 @@ def list_runs(runs_dir: str | os.PathLike[str]) -> list[RunDirectory]:
     names = [path for path in directory.iterdir() if not path.name.startswith(".")]
     runs = [run for path in names if (run := RunDirectory(path))._is_run()]
     return sorted(runs, key=lambda run: (str(run.origin.get("started")), run.name))
+
+
+def list_damaged(runs_dir: str | os.PathLike[str]) -> list[Path]:
+    """Return what lies right under ``runs_dir`` and has a part of a run, but not enough to be one."""
+    directory = Path(runs_dir)
+    names = sorted(directory.iterdir()) if directory.is_dir() else []
+    return [
+        path
+        for path in names
+        if not path.name.startswith(".")
+        and any((path / part).exists() for part in ("config.yaml", "run.json"))
+        and not RunDirectory(path)._is_run()
+    ]
 
 
 def _make_hidden(runs: Path) -> Path:

@@ -56,6 +56,19 @@ def run_lock(path: Path, name: str) -> Iterator[None]:
                 file.truncate(0)
 
 
+def may_be_held(path: Path) -> bool:
+    """Whether a process may be at work under the lock file ``path``: without taking the lock, by who says to hold it.
+
+    Of a process on another host that cannot be known, and is taken to be so.
+    """
+    try:
+        with open(path) as file:
+            owner = _read_owner(file)
+    except OSError:
+        return False
+    return _may_live(owner)
+
+
 def _write_owner(file: IO[str]) -> None:
     owner = {
         "pid": os.getpid(),
