@@ -61,6 +61,13 @@ def build_optimizer(
 
     Raises:
       InputError: a group that matches nothing, or a node that cannot be built.
+
+    >>> model = nnx.Linear(2, 3, rngs=nnx.Rngs(0))
+    >>> groups = [GroupConfig("bias", learning_rate=0.5)]
+    >>> made = build_optimizer(OptimConfig({"_target_": "optax.sgd"}, 0.1, groups=groups), model, 100)
+    >>> optimizer = nnx.Optimizer(model, made.tx, wrt=made.wrt)
+    >>> sorted(made.rates)
+    ['learning_rate', 'learning_rate/bias']
     """
     run = {"total_steps": total_steps, "steps_per_epoch": steps_per_epoch}
     labels: dict[str, str] = {}  # path -> a key of parts
