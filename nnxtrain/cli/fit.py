@@ -28,7 +28,7 @@ class Fit(Command):
       nnxtrain fit run=runs/DIR                              resume
       nnxtrain fit -m seed=1,2,3                             three runs, one after the other
       nnxtrain fit -m seed=1,2,3 hydra/launcher=submitit_local
-      nnxtrain fit --package mypackage model._target_=mypackage.MyModel
+      nnxtrain fit --package mypackage model=custom model._target_=mypackage.MyModel
     """
 
     overrides: tuple[str, ...] = rest("key=value, group=option, or run=DIR", metavar="OVERRIDE")

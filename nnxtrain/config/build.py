@@ -4,6 +4,12 @@ A node is a dict with ``_target_``; its other keys are arguments. ``_args_`` giv
 ``_partial_: true`` asks for the callable instead of its result. Plain lists and dicts are handed
 over as such. Values that only the run knows (``rngs``, ``num_classes``, …) are injected by
 parameter name, wherever the signature has the name and the configuration is silent.
+
+A class that knows more than the run, such as the shape at some depth of a network, builds nodes
+itself: where its parameter is annotated ``functools.partial`` (or a sequence of it) it is given what
+builds each node when called with further values. There, a name alone is a node without arguments, a
+function is handed over with its arguments, uncalled, and ``num_classes``, ``num_targets`` or
+``vocab_size`` as an argument is the run's value.
 """
 
 from __future__ import annotations
@@ -13,12 +19,14 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from nnxtrain.config.signature import parameters
+from nnxtrain.config.signature import is_required, parameters, stays_unbuilt
 from nnxtrain.config.target import locate
 from nnxtrain.errors import InputError, NnxtrainError
 
 KEYS = ("_target_", "_args_", "_partial_")
 MISSING = "???"
+NAMED = ("num_classes", "num_targets", "vocab_size")  # values that an unbuilt node may name
+OF_DATA = (*NAMED, "input_shape", "in_features")  # some data sets have no classes, say
 
 
 def is_node(value: Any) -> bool:
@@ -80,16 +88,80 @@ def _build(node: Mapping[str, Any], packages: Sequence[str], runtime: dict[str, 
             raise InputError(f"{name}: the value of {key!r} is missing ('???')")
         if not isinstance(key, str) or (key.startswith("_") and key not in KEYS):
             raise InputError(f"{name}: {key!r} is not a key here (only {', '.join(KEYS)})")
-    # Runtime values go down to nested nodes too: rngs must reach every layer.
-    args = [resolve(item, packages=packages, **runtime) for item in node.get("_args_") or ()]
-    kwargs = {
-        key: resolve(item, packages=packages, **runtime)
-        for key, item in node.items()
-        if key not in KEYS
-    }
+    known = parameters(target)
+    unbuilt = [key for key, parameter in known.items() if stays_unbuilt(parameter.annotation)]
+
+    def built(item: Any, parameter: str | None) -> Any:
+        # Runtime values go down to nested nodes too: rngs must reach every layer.
+        make = _unbuilt if parameter in unbuilt else resolve
+        return make(item, packages=packages, **runtime)
+
+    given = node.get("_args_") or ()
+    args = [built(item, key) for item, key in zip(given, [*known, *[None] * len(given)])]
+    kwargs = {key: built(item, key) for key, item in node.items() if key not in KEYS}
     if node.get("_partial_", False):
         return functools.partial(target, *args, **kwargs) if args or kwargs else target
-    return _call(name, target, args, kwargs | injected(target, len(args), kwargs, runtime))
+    kwargs |= injected(target, len(args), kwargs, runtime)
+    for key in list(known)[len(args) :]:
+        if key in OF_DATA and key not in kwargs and is_required(known[key]):
+            raise InputError(f"{_lacking(name, key, runtime)} set it, e.g. model.{key}=1")
+    return _call(name, target, args, kwargs)
+
+
+def _unbuilt(value: Any, *, packages: Sequence[str], **runtime: Any) -> Any:
+    """Return what builds a node, or each node of a list, when it is called with further values."""
+    if isinstance(value, list | tuple):
+        return [_unbuilt(item, packages=packages, **runtime) for item in value]
+    return functools.partial(_build_part, value, packages=packages, **runtime)
+
+
+def _build_part(value: Any, *, packages: Sequence[str], **runtime: Any) -> Any:
+    return resolve(as_node(value, packages, runtime), packages=packages, **runtime)
+
+
+def as_node(value: Any, packages: Sequence[str], values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what stands for a node where nodes stay unbuilt as the plain node that it means.
+
+    Args:
+        value: a node, or a dotted name.
+        packages: as in :func:`resolve`.
+        values: what the names in ``NAMED`` stand for.
+
+    Raises:
+        InputError: the value is neither of both, its target cannot be had, or a value is unknown.
+
+    >>> as_node("jax.nn.relu", (), {})
+    {'_target_': 'jax.nn.relu', '_partial_': True}
+    >>> node = {"_target_": "nnxtrain.nnx.Linear", "out_features": "num_classes"}
+    >>> as_node(node, (), {"num_classes": 5})
+    {'_target_': 'nnxtrain.nnx.Linear', 'out_features': 5}
+    """
+    node = {"_target_": value} if isinstance(value, str) else value
+    if not is_node(node):
+        raise InputError(f"expected a node with _target_, or a dotted name, got {value!r}")
+    name = node["_target_"]
+    node = {key: _with_values(item, name, values) for key, item in node.items()}
+    return node if isinstance(locate(name, packages), type) else {**node, "_partial_": True}
+
+
+def _with_values(value: Any, name: str, values: Mapping[str, Any]) -> Any:
+    if isinstance(value, list):
+        return [_with_values(item, name, values) for item in value]
+    if isinstance(value, Mapping):
+        return {key: _with_values(item, name, values) for key, item in value.items()}
+    if not isinstance(value, str) or value not in NAMED:
+        return value
+    if value not in values:
+        raise InputError(f"{_lacking(name, value, values)} write a number instead")
+    return values[value]
+
+
+def _lacking(name: str, wanted: str, runtime: Mapping[str, Any]) -> str:
+    told = [f"{key}={runtime[key]}" for key in OF_DATA if key in runtime]
+    return (
+        f"{name} needs {wanted}, and this data has none (it has {', '.join(told) or 'nothing'}): "
+        f"choose other data, or another model, or"
+    )
 
 
 def injected(

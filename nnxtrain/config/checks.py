@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from nnxtrain.config import schema
-from nnxtrain.config.build import KEYS, MISSING, is_node
+from nnxtrain.config.build import KEYS, MISSING, NAMED, as_node, is_node
 from nnxtrain.config.optim_checks import group_nodes, optim_problems
-from nnxtrain.config.signature import UNKNOWN, accepts, parameters, spelled
+from nnxtrain.config.signature import accepts, is_required, parameters, spelled, stays_unbuilt
 from nnxtrain.config.target import locate
 from nnxtrain.errors import InputError, nearest
 
@@ -18,6 +18,7 @@ RUNTIME = (
     "rngs",
     "input_shape",
     "in_features",
+    "num_features",
     "num_classes",
     "vocab_size",
     "num_targets",
@@ -97,29 +98,53 @@ def _node(key: str, node: Mapping[str, Any], packages: Sequence[str]) -> Iterato
     by_position = _by_position(known, len(args))
     open_ended = any(p.kind is p.VAR_KEYWORD for p in known.values())
     named = [p.name for p in known.values() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
-    for argument, value in given.items():
+    for argument in given:
         if argument in by_position:
             yield f"{key}.{argument}", f"{name} gets {argument!r} from _args_ too"
         elif argument not in named and not open_ended:
             hint = nearest(argument, named) or f" (it takes {', '.join(named) or 'none'})"
             yield f"{key}.{argument}", f"{name} has no argument {argument!r}{hint}"
-        elif argument in known:
-            yield from _value(f"{key}.{argument}", value, known[argument], name)
-    for position, (argument, value) in enumerate(zip(by_position, args, strict=False)):
-        yield from _value(f"{key}._args_[{position}]", value, known[argument], name)
+    for argument, value in given.items():
+        yield from _argument(f"{key}.{argument}", value, known.get(argument), name, packages)
+    for position, value in enumerate(args):
+        place = f"{key}._args_[{position}]"
+        parameter = known[by_position[position]] if position < len(by_position) else None
+        yield from _argument(place, value, parameter, name, packages)
     if len(args) > len(by_position) and not any(p.kind is p.VAR_POSITIONAL for p in known.values()):
         yield f"{key}._args_", f"{name} takes at most {len(by_position)} positional arguments"
 
     if not node.get("_partial_", False):
         for argument, parameter in known.items():
-            required = parameter.default is UNKNOWN and parameter.kind not in (
-                parameter.VAR_POSITIONAL,
-                parameter.VAR_KEYWORD,
-            )
-            if required and argument not in (*given, *by_position, *RUNTIME):
+            if is_required(parameter) and argument not in (*given, *by_position, *RUNTIME):
                 yield f"{key}.{argument}", f"{name} needs {argument!r} and nothing gives it"
-    for argument, value in [*given.items(), *((f"_args_[{i}]", v) for i, v in enumerate(args))]:
-        yield from _nested(f"{key}.{argument}", value, packages)
+
+
+def _argument(
+    key: str,
+    value: Any,
+    parameter: inspect.Parameter | None,
+    name: str,
+    packages: Sequence[str],
+) -> Iterator[Problem]:
+    if parameter is not None and stays_unbuilt(parameter.annotation):
+        yield from _unbuilt(key, value, packages)
+        return
+    if parameter is not None:
+        yield from _value(key, value, parameter, name)
+    yield from _nested(key, value, packages)
+
+
+def _unbuilt(key: str, value: Any, packages: Sequence[str]) -> Iterator[Problem]:
+    if isinstance(value, list):
+        for position, item in enumerate(value):
+            yield from _unbuilt(f"{key}[{position}]", item, packages)
+        return
+    try:
+        node = as_node(value, packages, dict.fromkeys(NAMED, 1))  # any number will do
+    except InputError as error:
+        yield key, str(error)
+    else:
+        yield from _node(key, node, packages)
 
 
 def _shape(key: str, node: Mapping[str, Any]) -> Iterator[Problem]:

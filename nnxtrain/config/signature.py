@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import collections.abc
+import functools
 import inspect
 import sys
 import types
@@ -109,6 +110,23 @@ def _is_numeric(annotation: Any) -> bool:
         and annotation.__name__.rpartition(".")[2] in names
         and annotation.__module__.partition(".")[0] in ("jax", "jaxlib", "numpy", "builtins")
     )
+
+
+def is_required(parameter: inspect.Parameter) -> bool:
+    """Return whether a call must give the parameter."""
+    variable = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    return parameter.default is UNKNOWN and parameter.kind not in variable
+
+
+def stays_unbuilt(annotation: Any) -> bool:
+    """Return whether nodes stay unbuilt: the parameter is annotated ``functools.partial``, or a sequence of it.
+
+    >>> stays_unbuilt(collections.abc.Sequence[functools.partial[Any]]), stays_unbuilt(list[int])
+    (True, False)
+    """
+    if (typing.get_origin(annotation) or annotation) is functools.partial:
+        return True
+    return any(map(stays_unbuilt, typing.get_args(annotation)))
 
 
 def spelled(annotation: Any) -> str:

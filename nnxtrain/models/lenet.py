@@ -5,10 +5,12 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 
 from nnxtrain import nnx
+from nnxtrain.models.images import image_shape
 
 
 class LeNet(nnx.Module):
@@ -20,6 +22,7 @@ class LeNet(nnx.Module):
       channels: output channels of the convolutions ("SAME" padding).
       kernel_size: of the convolutions.
       hidden: sizes of the dense layers before the last.
+      dtype: what to compute in; parameters stay float32.
       rngs: random streams; ``params`` is used.
 
     The call maps float[B, H, W, C] to logits float[B, num_classes].
@@ -38,9 +41,10 @@ class LeNet(nnx.Module):
         channels: Sequence[int] = (6, 16),
         kernel_size: Sequence[int] = (5, 5),
         hidden: Sequence[int] = (120, 84),
+        dtype: Any = None,
         rngs: nnx.Rngs,
     ):
-        height, width, depth = input_shape
+        height, width, depth = image_shape(input_shape, "LeNet")
         shrink = 2 ** len(channels)
         if height < shrink or width < shrink:
             raise ValueError(
@@ -48,11 +52,13 @@ class LeNet(nnx.Module):
             )
         sizes = [depth, *channels]
         self.convs = [
-            nnx.Conv(i, o, kernel_size=tuple(kernel_size), rngs=rngs)
+            nnx.Conv(i, o, kernel_size=tuple(kernel_size), dtype=dtype, rngs=rngs)
             for i, o in itertools.pairwise(sizes)
         ]
         sizes = [math.prod((height // shrink, width // shrink, sizes[-1])), *hidden, num_classes]
-        self.linears = [nnx.Linear(i, o, rngs=rngs) for i, o in itertools.pairwise(sizes)]
+        self.linears = [
+            nnx.Linear(i, o, dtype=dtype, rngs=rngs) for i, o in itertools.pairwise(sizes)
+        ]
 
     def __call__(self, x: jax.Array) -> jax.Array:
         for conv in self.convs:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 
 from nnxtrain import nnx
@@ -13,6 +15,7 @@ class LinearRegression(nnx.Module):
     Args:
       in_features: numbers of an example.
       num_targets: numbers to predict.
+      dtype: what to compute in; parameters stay float32.
       rngs: random streams; ``params`` is used.
 
     The call maps float[B, in_features] to float[B, num_targets].
@@ -22,8 +25,10 @@ class LinearRegression(nnx.Module):
     (4, 2)
     """
 
-    def __init__(self, in_features: int, num_targets: int = 1, *, rngs: nnx.Rngs):
-        self.linear = nnx.Linear(in_features, num_targets, rngs=rngs)
+    def __init__(
+        self, in_features: int, num_targets: int = 1, *, dtype: Any = None, rngs: nnx.Rngs
+    ):
+        self.linear = nnx.Linear(in_features, num_targets, dtype=dtype, rngs=rngs)
 
     def __call__(self, x: jax.Array) -> jax.Array:
         return self.linear(x)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 
@@ -19,6 +20,7 @@ class MLP(nnx.Module):
       input_shape: shape of one example.
       hidden: sizes of the hidden layers.
       dropout_rate: of the hidden activations, in [0, 1].
+      dtype: what to compute in; parameters stay float32.
       rngs: random streams; ``params`` and ``dropout`` are used.
 
     The call maps float[B, *input_shape] to logits float[B, num_classes].
@@ -31,10 +33,13 @@ class MLP(nnx.Module):
         input_shape: Sequence[int],
         hidden: Sequence[int] = (256, 128),
         dropout_rate: float = 0.0,
+        dtype: Any = None,
         rngs: nnx.Rngs,
     ):
         sizes = [math.prod(input_shape), *hidden, num_classes]
-        self.linears = [nnx.Linear(i, o, rngs=rngs) for i, o in itertools.pairwise(sizes)]
+        self.linears = [
+            nnx.Linear(i, o, dtype=dtype, rngs=rngs) for i, o in itertools.pairwise(sizes)
+        ]
         self.dropout = nnx.Dropout(dropout_rate, rngs=rngs)
 
     def __call__(self, x: jax.Array) -> jax.Array:

@@ -73,6 +73,22 @@ def test_partial():
     assert ours({"_target_": "fakes.half", "second": 4}) == (1, 4)
 
 
+def test_parts_stay_unbuilt():
+    parts = [{"_target_": "fakes.pair", "second": "num_classes"}, "fakes.Model"]
+    whole = ours({"_target_": "fakes.Whole", "parts": parts}, num_classes=5, rngs="keys")
+    function, make = whole.parts
+    assert function()(first=1) == (1, 5)
+    model = make(hidden=[3], num_classes=2)
+    assert model.given["num_classes"] == 2
+    assert model.given["rngs"] == "keys"
+    by_position = ours({"_target_": "fakes.Whole", "_args_": [parts]}, num_classes=5)
+    assert by_position.parts[0]()(1) == (1, 5)
+    with pytest.raises(InputError, match=r"'os.system' is outside"):
+        ours({"_target_": "fakes.Whole", "parts": ["os.system"]}).parts[0]()
+    with pytest.raises(InputError, match=r"fakes.pair needs num_classes, and this data has none"):
+        ours({"_target_": "fakes.Whole", "parts": parts}).parts[0]()
+
+
 def test_jax_partials_and_optax_factories_survive():
     import jax.numpy as jnp
     import optax
@@ -96,7 +112,11 @@ def test_jax_partials_and_optax_factories_survive():
         ({"_target_": "fakes.Model", "hidden": "???"}, "'hidden' is missing"),
         ({"_target_": "fakes.Model", "_convert_": "all"}, "'_convert_' is not a key"),
         ({"_target_": "fakes.Model", 3: 1}, "not a key"),
-        ({"_target_": "fakes.Model"}, "could not be built: TypeError"),
+        ({"_target_": "fakes.pair"}, "could not be built: TypeError"),
+        (
+            {"_target_": "fakes.Model", "hidden": [3]},
+            "fakes.Model needs num_classes, and this data has none",
+        ),
         ({"_target_": "fakes.Task", "label_smoothing": 2}, "ValueError: label_smoothing must be"),
         ({"_target_": "os.system", "_args_": ["touch owned"]}, "outside"),
         ({"a": [{"_target_": "builtins.open", "_args_": ["owned", "w"]}]}, "outside"),

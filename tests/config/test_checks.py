@@ -87,6 +87,33 @@ def test_bad(overrides, line, tree):
     assert caught.value.exit_code == 2
 
 
+PARTS = "model={_target_: nnxtrain.models.Layers, layers: [%s]}"
+
+
+@pytest.mark.parametrize(
+    ("part", "line"),
+    [
+        ("nnxtrain.nnx.relo", "model.layers[0]: nnxtrain.nnx has no 'relo'; did you mean 'relu'?"),
+        ("os.system", "model.layers[0]: 'os.system' is outside the allowed packages"),
+        ("3", "model.layers[0]: expected a node with _target_, or a dotted name, got 3"),
+        ("{_target_: nnxtrain.nnx.Linear, out_feature: 3}", "model.layers[0].out_feature: nnxtrain.nnx.Linear has no argument 'out_feature'; did you mean 'out_features'?"),
+        ("{_target_: nnxtrain.nnx.Linear, out_features: many}", "model.layers[0].out_features: nnxtrain.nnx.Linear wants int, got 'many' (str)"),
+        ("nnxtrain.nnx.Linear", "model.layers[0].out_features: nnxtrain.nnx.Linear needs 'out_features' and nothing gives it"),
+        ("{_target_: nnxtrain.nnx.max_pool, window: [2]}", "model.layers[0].window: nnxtrain.nnx.max_pool has no argument 'window'; did you mean 'window_shape'?"),
+        ("{_target_: nnxtrain.nnx.RNN, cell: {_target_: nnxtrain.nnx.GRUCell}}", "model.layers[0].cell.hidden_features: nnxtrain.nnx.GRUCell needs 'hidden_features'"),
+    ],
+)  # fmt: skip
+def test_parts_that_stay_unbuilt_are_checked(part, line, tree):
+    with pytest.raises(InputError) as caught:
+        checked(["model=blank", PARTS % part], tree)
+    assert line in str(caught.value)
+
+
+def test_good_parts(tree):
+    linear = "{_target_: nnxtrain.nnx.Linear, out_features: num_classes}"
+    checked(["model=blank", PARTS % f"nnxtrain.nnx.relu, nnxtrain.nnx.BatchNorm, {linear}"], tree)
+
+
 def test_a_package_must_be_named(tree):
     with pytest.raises(InputError, match="--package"):
         checked([], tree, packages=())

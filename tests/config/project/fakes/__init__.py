@@ -2,6 +2,7 @@
 
 import os
 import pathlib  # noqa: F401  (a test tries to reach it through this package)
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path as Path
@@ -39,6 +40,11 @@ class Model(metaclass=Wrapped):
 class Stack:
     def __init__(self, *layers: Any, rngs: Any = None) -> None:
         self.layers, self.rngs = layers, rngs
+
+
+class Whole:
+    def __init__(self, parts: Sequence[partial[Any]]) -> None:
+        self.parts = parts
 
 
 @dataclass
