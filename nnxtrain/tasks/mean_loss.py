@@ -13,7 +13,8 @@ from nnxtrain import nnx
 class MeanLoss(nnx.metrics.Average):
     """``sum(weight * loss) / sum(weight)`` over all batches; without ``weight`` the plain mean.
 
-    ``update(loss=, weight=, mask=)``: float[...] of one shape, and bool of its leading axes (False does not count).
+    ``update(loss=, weight=, mask=)``: float[...] of one shape, and bool of its leading axes (False does not count). With
+    ``argname`` it is the mean of something else that a task's outputs have.
 
     >>> mean = MeanLoss()
     >>> mean.update(loss=jnp.array([1.0, 3.0]), weight=jnp.array([3.0, 1.0]))
@@ -22,8 +23,8 @@ class MeanLoss(nnx.metrics.Average):
     5.25
     """
 
-    def __init__(self) -> None:
-        super().__init__("loss")
+    def __init__(self, argname: str = "loss") -> None:
+        super().__init__(argname)
 
     def update(self, *, weight: Any = None, mask: Any = None, **outputs: Any) -> None:
         if weight is not None and mask is not None:
