@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from nnxtrain import nnx as nnx
     from nnxtrain.api import evaluate as evaluate
     from nnxtrain.api import fit as fit
+    from nnxtrain.api import generate as generate
     from nnxtrain.api import predict as predict
     from nnxtrain.config.composition import compose as compose
 
@@ -25,10 +26,11 @@ _HOME = {
     "compose": "nnxtrain.config.composition",
     "evaluate": "nnxtrain.api",
     "fit": "nnxtrain.api",
+    "generate": "nnxtrain.api",
     "predict": "nnxtrain.api",
 }
 
-__all__ = ["__version__", "compose", "evaluate", "fit", "nnx", "predict"]
+__all__ = ["__version__", "compose", "evaluate", "fit", "generate", "nnx", "predict"]
 
 
 def __getattr__(name: str) -> Any:

@@ -123,6 +123,57 @@ def predict(
     )
 
 
+def generate(
+    run: str | Path | None = None,
+    prompt: str = "\n",
+    *,
+    length: int = 200,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    num: int = 1,
+    seed: int = 0,
+    checkpoint: str | int = "best",
+    packages: Sequence[str] = (),
+    runs_dir: str | Path = "runs",
+) -> dict[str, Any]:
+    """Let a run's language model continue a prompt.
+
+    Args:
+        run: a run directory; None takes the newest under ``runs_dir``.
+        prompt: what the text begins with.
+        length: how many tokens to add.
+        temperature: logits are divided by it; 0 always takes the most probable token.
+        top_k: draw from so many of the most probable tokens; None: from all.
+        top_p: draw from the most probable tokens that together have this probability; None: from all.
+        num: how many samples.
+        seed: decides what is drawn.
+        checkpoint: as in :func:`evaluate`.
+        packages: importable packages of the user that the run's ``_target_`` may name.
+        runs_dir: where to look for the newest run.
+
+    Returns:
+        ``samples``, a list of texts without the prompt, ``prompt`` and the checkpoint's ``step``.
+
+    Raises:
+        InputError: no such run, no language model, a number out of its range, an unknown character.
+    """
+    directory = find_run(run, runs_dir)
+    from nnxtrain.generation.generate import generate as generate_text
+    from nnxtrain.generation.sampling import Sampling
+
+    return generate_text(
+        directory,
+        prompt=prompt,
+        length=length,
+        sampling=Sampling(temperature, top_k, top_p),
+        num=num,
+        seed=seed,
+        checkpoint=checkpoint,
+        packages=tuple(packages),
+    )
+
+
 def find_run(run: str | Path | None, runs_dir: str | Path = "runs") -> Path:
     """Return the directory of a run; for None, of the newest one under ``runs_dir``.
 

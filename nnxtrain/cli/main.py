@@ -29,6 +29,7 @@ VERBS = {
     "runs list": ("runs_list", "RunsList", "list the runs, the newest first"),
     "runs show": ("runs_show", "RunsShow", "tell all about one run"),
     "runs compare": ("runs_compare", "RunsCompare", "show in what runs differ, and their results"),
+    "generate": ("generate", "Generate", "let a run's language model write text"),
     "data list": ("data", "DataList", "list the data sets and which are prepared"),
     "data prepare": ("data", "DataPrepare", "download and prepare a data set"),
     "data preview": (

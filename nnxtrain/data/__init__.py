@@ -6,6 +6,7 @@ from nnxtrain.data.line import Line as Line
 from nnxtrain.data.loader import TrainBatches as TrainBatches
 from nnxtrain.data.loader import eval_batches as eval_batches
 from nnxtrain.data.loader import train_batches as train_batches
+from nnxtrain.data.python_docs import PythonDocs as PythonDocs
 from nnxtrain.data.registry import Row as Row
 from nnxtrain.data.registry import known_sets as known_sets
 from nnxtrain.data.sampler import batch_ids as batch_ids
