@@ -25,11 +25,11 @@ VERBS = {
         "Predict",
         "write a run's predictions for a split, for files or a folder of images",
     ),
+    "generate": ("generate", "Generate", "let a run's language model write text"),
     "report": ("report", "Report", "write an HTML page on a run, or on several"),
     "runs list": ("runs_list", "RunsList", "list the runs, the newest first"),
     "runs show": ("runs_show", "RunsShow", "tell all about one run"),
     "runs compare": ("runs_compare", "RunsCompare", "show in what runs differ, and their results"),
-    "generate": ("generate", "Generate", "let a run's language model write text"),
     "data list": ("data", "DataList", "list the data sets and which are prepared"),
     "data prepare": ("data", "DataPrepare", "download and prepare a data set"),
     "data preview": (

@@ -10,6 +10,7 @@ from nnxtrain.generation.decode import continued
 from nnxtrain.generation.sampling import Sampling
 from nnxtrain.models import TransformerLM
 
+one_kind = pytest.mark.parametrize("model", ["rotary"], indirect=True)
 PROMPT = np.array([3, 1, 4, 1])
 
 
@@ -52,6 +53,7 @@ def test_greedy_tokens_are_those_of_whole_calls(model, logits_of, length):
     assert made[0].tolist() == greedy(logits_of, PROMPT, length)
 
 
+@one_kind
 def test_a_prompt_longer_than_the_context_counts_with_its_end(model):
     long = np.random.default_rng(0).integers(0, 7, 30)
     options = {"length": 5, "sampling": Sampling(temperature=0)}
@@ -59,6 +61,7 @@ def test_a_prompt_longer_than_the_context_counts_with_its_end(model):
     np.testing.assert_array_equal(made, continued(model, long[-8:], **options))
 
 
+@one_kind
 def test_the_seed_a_rows_number_and_a_tokens_place_decide(model):
     options = {"sampling": Sampling(), "seed": 1}
     made = continued(model, PROMPT, length=10, num=3, **options)
@@ -71,6 +74,7 @@ def test_the_seed_a_rows_number_and_a_tokens_place_decide(model):
     assert (other != made).any()
 
 
+@one_kind
 def test_first_tokens_come_as_often_as_the_model_says(model, logits_of):
     n = 4000
     drawn = continued(model, PROMPT, length=1, num=n, sampling=Sampling())[:, 0]
@@ -79,6 +83,7 @@ def test_first_tokens_come_as_often_as_the_model_says(model, logits_of):
     assert (np.abs(np.bincount(drawn, minlength=7) - n * expected) <= 5 * deviation).all()
 
 
+@one_kind
 def test_the_model_is_left_as_it_was(model):
     before = nnx.graphdef(model), jax.tree.leaves(nnx.state(model))
     continued(model, PROMPT, length=3, sampling=Sampling())
