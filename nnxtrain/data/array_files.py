@@ -24,10 +24,12 @@ class ArrayFiles:
       train: A ``.npz`` with arrays named ``input`` and ``label`` (or ``target``), or for each such name a file:
         ``{input: x.npy, label: y.npy}``; ``file.npz:name`` is one array of a ``.npz``. Images are
         ``uint8[N, height, width, channels]``, other inputs ``float32[N, ...]`` (numbers of other kinds are read into memory
-        and become such); labels are whole numbers ``[N]``, targets numbers ``[N]`` or ``[N, targets]``.
+        and become such); labels are whole numbers ``[N]``, targets numbers ``[N]`` or ``[N, targets]``. Of sequences
+        ``length``, whole numbers ``[N]``, may say how many steps count.
       validation: The same; None takes ``validation_fraction`` of train.
       test: The same; None takes ``test_fraction`` of train.
       class_names: In the order of the labels; None calls them by their numbers.
+      vocab_size: For inputs that are tokens, whole numbers ``[N, length]``: how many different ones there are.
       validation_fraction, test_fraction: The shares that are taken, class by class.
       split_seed: Decides which examples are taken.
 
@@ -45,6 +47,7 @@ class ArrayFiles:
     validation: Files | None = None
     test: Files | None = None
     class_names: Sequence[str] | None = None
+    vocab_size: int | None = None
     validation_fraction: float = 0.1
     test_fraction: float = 0.1
     split_seed: int = 0
@@ -57,13 +60,15 @@ class ArrayFiles:
         """
         given = {name: getattr(self, name) for name in ("train", "validation", "test")}
         arrays = {
-            name: _read(files, f"data.{name}") for name, files in given.items() if files is not None
+            name: _read(files, f"data.{name}", self.vocab_size)
+            for name, files in given.items()
+            if files is not None
         }
         division = Division(self.validation_fraction, self.test_fraction, self.split_seed)
-        return assemble(arrays, division, class_names=self.class_names)
+        return assemble(arrays, division, class_names=self.class_names, vocab_size=self.vocab_size)
 
 
-def _read(files: Files, key: str) -> dict[str, np.ndarray]:
+def _read(files: Files, key: str, vocab_size: int | None) -> dict[str, np.ndarray]:
     """The arrays of one split, by name."""
     if isinstance(files, Mapping):
         arrays = {name: read_array(str(file), f"{key}.{name}") for name, file in files.items()}
@@ -85,9 +90,24 @@ def _read(files: Files, key: str) -> dict[str, np.ndarray]:
         arrays["target"] = arrays["target"][:, None]
     if arrays["input"].dtype.kind not in "biuf":
         raise InputError(f"{key}: input must be numbers, got {arrays['input'].dtype}")
-    if arrays["input"].dtype not in (np.uint8, np.float32):
+    if vocab_size is not None:
+        arrays["input"] = _tokens(arrays["input"], vocab_size, key)
+    elif arrays["input"].dtype not in (np.uint8, np.float32):
         arrays["input"] = arrays["input"].astype(np.float32)
     return arrays
+
+
+def _tokens(array: np.ndarray, vocab_size: int, key: str) -> np.ndarray:
+    """The same as ``int32``."""
+    if array.dtype.kind not in "iu" or array.ndim != 2:
+        raise InputError(
+            f"{key}: with data.vocab_size inputs are whole numbers [N, length], got {array.dtype}{list(array.shape)}"
+        )
+    if array.size and not 0 <= array.min() <= array.max() < vocab_size:
+        raise InputError(
+            f"{key}: tokens are 0 to {vocab_size - 1} by data.vocab_size, and there are {array.min()} to {array.max()}"
+        )
+    return array.astype(np.int32, copy=False)
 
 
 def read_array(file: str, key: str) -> np.ndarray:

@@ -72,6 +72,7 @@ def assemble(
     *,
     class_names: Sequence[str] | None = None,
     target_names: Sequence[str] | None = None,
+    vocab_size: int | None = None,
 ) -> Splits:
     """Return the splits of a data set.
 
@@ -80,6 +81,7 @@ def assemble(
       division: How the splits that are not given are taken from train.
       class_names: In the order of the labels; None calls them by their numbers.
       target_names: In the order of the targets; None calls them by their numbers.
+      vocab_size: Where inputs are tokens, the number of different ones.
 
     Raises:
       InputError: The arrays do not fit together, a label is none of the classes, a number is not finite, or a split would
@@ -101,6 +103,7 @@ def assemble(
         input_dtype=str(train["input"].dtype),
         mean=mean,
         std=std,
+        vocab_size=vocab_size,
         **classes,
         **_targets(train, target_names),
     )
@@ -133,6 +136,14 @@ def _check(arrays: Arrays, spec: Spec, key: str) -> None:
                     f"{key}: example {where} has label {label}, but there are {spec.num_classes} classes, 0 to "
                     f"{(spec.num_classes or 0) - 1}"
                 )
+    lengths = arrays.get("length")
+    if lengths is not None and len(lengths):
+        steps = spec.input_shape[0]
+        if lengths.dtype.kind not in "iu" or not 1 <= lengths.min() <= lengths.max() <= steps:
+            raise InputError(
+                f"{key}: lengths must be whole numbers from 1 to {steps}, the steps of an input; got {lengths.dtype} from "
+                f"{lengths.min()} to {lengths.max()}"
+            )
     for name in ("input", "target"):
         array = arrays.get(name)
         if array is None or not np.issubdtype(array.dtype, np.inexact):

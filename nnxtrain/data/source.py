@@ -63,7 +63,7 @@ class ArraySource:
                 f"data: inputs are {inputs.dtype}{list(inputs.shape[1:])}, "
                 f"the spec says {spec.input_dtype}{list(spec.input_shape)}"
             )
-        dtypes = {"label": np.int32, "target": np.float32}
+        dtypes = {"label": np.int32, "length": np.int32, "target": np.float32}
         # Views of the base class: indexing np.memmap itself is several times slower.
         self.arrays = {name: np.asarray(a, dtypes.get(name)) for name, a in arrays.items()}
         self.spec = spec

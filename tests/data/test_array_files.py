@@ -52,6 +52,28 @@ def test_classes_are_counted_in_the_train_split(tmp_path: Path) -> None:
     assert splits.test.spec.class_counts == (*np.bincount(labels).tolist(), 0)
 
 
+def test_tokens_and_lengths(tmp_path: Path) -> None:
+    tokens = RNG.integers(0, 9, (50, 7))
+    path = saved(tmp_path, input=tokens, label=LABELS, length=np.arange(50) % 7 + 1)
+    train = ArrayFiles(path, vocab_size=9).load().train
+    batch = train.batch(np.arange(3))
+    assert {name: array.dtype for name, array in batch.items()} == dict.fromkeys(
+        ("input", "label", "length"), np.int32
+    )
+    spec = train.spec
+    assert (spec.input_dtype, spec.vocab_size, spec.mean, spec.unit) == ("int32", 9, (), "sequences")  # fmt: skip
+    with pytest.raises(
+        InputError, match=r"tokens are 0 to 7 by data\.vocab_size, and there are 0 to 8"
+    ):
+        ArrayFiles(path, vocab_size=8).load()
+    path = saved(tmp_path, input=IMAGES[:, 0].astype(np.float32), label=LABELS)
+    with pytest.raises(InputError, match=r"whole numbers \[N, length\], got float32\[50, 5, 3\]"):
+        ArrayFiles(path, vocab_size=9).load()
+    path = saved(tmp_path, input=tokens, label=LABELS, length=np.arange(50))
+    with pytest.raises(InputError, match="lengths must be whole numbers from 1 to 7"):
+        ArrayFiles(path, vocab_size=9).load()
+
+
 def test_statistics_of_large_numbers(tmp_path: Path) -> None:
     features = (1e6 + RNG.normal(size=(5000, 3)) * [1, 2, 0]).astype(np.float32)
     path = saved(tmp_path, input=features, target=features[:, 0])

@@ -1,6 +1,8 @@
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
+import nnxtrain
 from nnxtrain import nnx
 from nnxtrain.data.spec import Spec
 from nnxtrain.tasks import SequenceClassification
@@ -63,3 +65,22 @@ def test_a_model_that_takes_neither_is_called_plainly():
     for batch in (BATCH, {k: v for k, v in BATCH.items() if k != "length"}):
         outputs = SequenceClassification(spec=TOKENS).outputs(model, batch)
         assert outputs["logits"].tolist() == [[1, 2], [5, 6]]
+
+
+@pytest.mark.parametrize("tokens", [True, False])
+def test_what_is_padding_makes_no_difference_to_a_run(tmp_path, tokens):
+    rng = np.random.default_rng(0)
+    rows = rng.integers(0, 9, (60, 6)) if tokens else rng.normal(size=(60, 6, 3)).astype("float32")
+    length = rng.integers(1, 7, 60)
+    results = []
+    for filler in (0, 7):
+        padded = rows.copy()
+        padded[np.arange(6) >= length[:, None]] = filler
+        path = tmp_path / f"{filler}.npz"
+        np.savez(path, input=padded, label=np.arange(60) % 2, length=length)
+        given = ["data.vocab_size=9"] if tokens else ["task.mean=0", "task.std=1"]
+        run = nnxtrain.fit(["data=arrays", f"data.train={path}", "task=sequence_classification", "model=gru",
+                            "model.hidden_features=4", "trainer.steps=3", "trainer.epochs=null",
+                            "trainer.batch_size=16", f"runs_dir={tmp_path}/runs", *given])  # fmt: skip
+        results.append(run.results)
+    assert results[0] == results[1]

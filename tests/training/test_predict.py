@@ -34,7 +34,8 @@ def images(tmp_path_factory):
                 pixels[..., tint] += 55
                 Image.fromarray(pixels).save(folder / f"{number:02}.png")
     run = nnxtrain.fit(["data=image_folder", f"data.train={root}/train", f"data.test={root}/test", f"data.data_dir={root}",
-                        "data.image_size=[6,8]", "data.resize=crop", "trainer.ema=0.5", f"runs_dir={root}/runs", *LINEAR, *SHORT])  # fmt: skip
+                        "data.image_size=[6,8]", "data.resize=crop", "trainer.ema=0.5",
+                        f"runs_dir={root}/runs", *LINEAR, *SHORT])  # fmt: skip
     return root, run.directory
 
 
