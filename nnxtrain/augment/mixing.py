@@ -61,7 +61,8 @@ class _Mixing(RandomTransform):
         whether, amount, order = numbers[:, 0], numbers[:, 1], numbers[:, 2]
         share = jnp.where(whether < self.probability, self.share(amount), 1.0)
         partner = jnp.argsort(order)
-        inputs = batch["input"]
+        # Two rows read each image: without the barrier XLA makes it anew for both, with all that a chain did before.
+        inputs = jax.lax.optimization_barrier(batch["input"])
         mixture, share = jax.vmap(self.mix)(numbers[:, 3:], inputs, inputs[partner], share)
         said = {name: batch[name] for name in batch if name in ("label", "target")}
         if "label" in said and self.spec.num_classes is not None:

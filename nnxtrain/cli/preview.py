@@ -45,6 +45,7 @@ class DataPreview(Command):
 
     def __call__(self) -> int:
         from nnxtrain.config import check, compose_with_origins, resolve
+        from nnxtrain.storage.atomic_write import atomic_write
 
         count, step = _number("examples", self.examples, 1), _number("step", self.step, 0)
         path = self._path()
@@ -57,10 +58,12 @@ class DataPreview(Command):
         augment = resolve(config.augment, packages=self.package, spec=source.spec)
         pairs = list(_examples(config, source, augment, step, count))
         if source.spec.unit == "images":
-            title = (
-                f"{config.name} / augment={composition.choices.get('augment')} / from step {step}"
-            )
-            path.write_bytes(_png(pairs, source.spec, title))
+            title = " / ".join([config.name or "run", *self.overrides, f"from step {step}"])
+            picture = _png(pairs, source.spec, title)
+            try:
+                atomic_write(path, picture)
+            except OSError as error:
+                raise InputError(f"out={path}: cannot be written ({error.strerror})") from error
             print(f"picture: {path}")
             return 0
         if self.out:

@@ -86,12 +86,14 @@ def _enlarged(pixels: np.ndarray) -> Image:
 
 
 def _lines(text: str, width: int, font: FreeTypeFont | BitmapFont) -> list[str]:
-    """Break a text at ``" / "`` where it is too wide, and cut lines that still are."""
-    if font.getlength(text) <= width:
-        return [text]
-    lines = []
-    for line in text.split(" / "):
-        cut = line
+    """Break a text at ``" / "`` where it is too wide, and cut parts that are too wide by themselves."""
+    lines: list[str] = []
+    for part in text.split(" / "):
+        joined = f"{lines[-1]} / {part}" if lines else part
+        if lines and font.getlength(joined) <= width:
+            lines[-1] = joined
+            continue
+        cut = part
         while font.getlength(cut) > width and len(cut) > 1:
             cut = cut.removesuffix("…")[:-1] + "…"
         lines.append(cut)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import ClassVar
+
 import jax
 import numpy as np
 import pytest
 
 from nnxtrain import augment
-from nnxtrain.augment import Chain, Identity, Transform, batch_key, row_numbers
+from nnxtrain.augment import Chain, Identity, ImageTransform, Transform, batch_key, row_numbers
 from nnxtrain.config import check, compose, list_options, resolve
 from nnxtrain.data import Spec
 from nnxtrain.errors import InputError
@@ -121,3 +124,34 @@ def test_a_configuration_changes_one_of_a_chain(rgb):
         Chain(x=3)
     with pytest.raises(InputError, match="no argument 'paddin'; did you mean 'padding'"):
         check(compose(["augment=flip_crop", "augment.crop.paddin=2"]))
+
+
+def test_over_several_devices_the_numbers_are_the_same(rgb, batch):
+    from nnxtrain.augment import MixUp
+
+    chain = Chain(
+        crop=build("RandomCrop", rgb), flip=build("HorizontalFlip", rgb), mix=MixUp(spec=rgb)
+    )
+    alone = jax.jit(chain)(KEY, batch)
+    mesh = jax.make_mesh((4,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
+    rows = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("data"))
+    spread = jax.jit(chain)(KEY, jax.device_put(batch, rows))
+    for name in batch:
+        np.testing.assert_allclose(spread[name], alone[name], atol=1e-6)
+
+
+def test_a_transform_of_ones_own(rgb, batch):
+    @dataclass(frozen=True, kw_only=True, eq=False)
+    class Darken(ImageTransform):
+        least: float = 0.5
+        row_draws: ClassVar[int] = 1
+
+        def row(self, numbers, image):
+            share = self.least + numbers[0] * (1.0 - self.least)
+            return (image * share).astype(image.dtype)
+
+    chain = Chain(flip=build("HorizontalFlip", rgb), dark=Darken(least=0.0, spec=rgb))
+    out = np.asarray(jax.jit(chain)(KEY, batch)["input"])
+    means = out.mean((1, 2, 3)) / batch["input"].mean((1, 2, 3))
+    assert means.std() > 0.15
+    assert means.max() <= 1.0
