@@ -1,4 +1,4 @@
-"""``nnxtrain config show`` and ``nnxtrain config list``."""
+"""``nnxtrain config show``, ``config list`` and ``config paths``."""
 
 from __future__ import annotations
 
@@ -58,4 +58,33 @@ class ConfigList(Command):
         known = groups(config_loader(self.config_dir))
         rows = [(name, "  ".join(list_options(name, self.config_dir))) for name in known]
         print_table(["group", "options"], rows)
+        return 0
+
+
+@dataclass(frozen=True)
+class ConfigPaths(Command):
+    """List where configurations are looked for, in order, and which file gives each option.
+
+    examples:
+      nnxtrain config paths
+      nnxtrain config paths --config-dir mine
+    """
+
+    config_dir: tuple[str, ...] = flag("look here first; repeatable", (), metavar="DIR")
+
+    def __call__(self) -> int:
+        from nnxtrain.config.tree import options, places, search_dirs
+
+        rows = []
+        for number, (folder, origin) in enumerate(places(self.config_dir), start=1):
+            rows.append((number, folder, origin, "" if folder.is_dir() else "not there"))
+        print_table(["", "folder", "named by", ""], rows)
+        print()
+        dirs = search_dirs(self.config_dir)
+        files = []
+        for group, found in options(dirs).items():
+            for option, file in sorted(found.items()):
+                hidden = sum((folder / group / file.name).is_file() for folder in dirs) - 1
+                files.append((f"{group}={option}", file, f"hides {hidden} more" if hidden else ""))
+        print_table(["option", "file", ""], files)
         return 0

@@ -39,6 +39,12 @@ VERBS = {
     ),
     "config show": ("config", "ConfigShow", "print a composed configuration, run nothing"),
     "config list": ("config", "ConfigList", "list the config groups and their options"),
+    "config paths": ("config", "ConfigPaths", "list where configurations come from"),
+    "completion": (
+        "completion",
+        "Completion",
+        "print the script that completes commands in a shell",
+    ),
 }
 _HELP = ("-h", "--help")
 
@@ -80,6 +86,11 @@ def _dispatch(argv: list[str]) -> int:
         return 0
     if argv[0] == "--version":
         print(f"nnxtrain {__version__}")
+        return 0
+    if argv[0] == "__complete":  # the shells' scripts ask so
+        from nnxtrain.cli.complete import answer
+
+        print(answer(argv[1:]), end="")
         return 0
     verb, tokens = _verb(argv)
     if verb not in VERBS:  # a verb of several, e.g. a bare `nnxtrain data`

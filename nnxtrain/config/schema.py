@@ -14,9 +14,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
 
-from omegaconf import MISSING
-
 VERSION = 1
+MISSING: Any = "???"  # OmegaConf's; not imported, so that what only asks for names starts at once
 Node = dict[str, Any]
 
 

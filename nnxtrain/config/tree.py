@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 PRIMARY = "nnxtrain_fit"  # a name of our own: a user's file named like it would replace it
 ENVIRONMENT = "NNXTRAIN_CONFIG_PATH"
+LOCAL = "./configs"
 
 
 def shipped_dir() -> Path:
@@ -29,6 +30,28 @@ def shipped_dir() -> Path:
     raise RunError(f"the config tree is missing from {package}; reinstall nnxtrain")
 
 
+def places(config_dirs: Sequence[str | Path] = ()) -> list[tuple[Path, str]]:
+    """Return every place where config folders are looked for, in order, and who names it; it need not exist."""
+    environment = os.environ.get(ENVIRONMENT, "").split(os.pathsep)
+    return [
+        *((Path(folder), "--config-dir") for folder in config_dirs),
+        (Path("configs"), LOCAL),
+        *((Path(folder), f"${ENVIRONMENT}") for folder in environment if folder),
+        (shipped_dir(), "shipped"),
+    ]
+
+
+def options(dirs: Sequence[Path]) -> dict[str, dict[str, Path]]:
+    """Return, by group, each option's file: the first of that name in ``dirs``. Reads names alone."""
+    found: dict[str, dict[str, Path]] = {}
+    for folder in dirs:
+        for file in sorted(folder.glob("*/**/*.yaml")):
+            group = file.parent.relative_to(folder).as_posix()
+            if group.partition("/")[0] != "hydra":
+                found.setdefault(group, {}).setdefault(file.stem, file)
+    return dict(sorted(found.items()))
+
+
 def search_dirs(config_dirs: Sequence[str | Path] = ()) -> list[Path]:
     """Return all config folders, absolute, first match wins.
 
@@ -38,16 +61,11 @@ def search_dirs(config_dirs: Sequence[str | Path] = ()) -> list[Path]:
     Raises:
         InputError: a folder that was asked for does not exist.
     """
-    named = [(Path(folder), "--config-dir") for folder in config_dirs]
-    from_environment = [
-        (Path(folder), f"${ENVIRONMENT}")
-        for folder in os.environ.get(ENVIRONMENT, "").split(os.pathsep)
-        if folder
-    ]
-    local = [(Path("configs"), "./configs")] if Path("configs").is_dir() else []
     found: list[Path] = []
-    for folder, origin in [*named, *local, *from_environment, (shipped_dir(), "shipped")]:
+    for folder, origin in places(config_dirs):
         if not folder.is_dir():
+            if origin == LOCAL:
+                continue
             raise InputError(f"{origin}: {folder} is not a folder")
         if (resolved := folder.resolve()) not in found:
             found.append(resolved)

@@ -69,8 +69,9 @@ class Examination:
 
 
 def classes_of(label: np.ndarray, prediction: np.ndarray, names: Sequence[str]) -> Classes:
-    """Count labels int[N] and predictions int[N] over the classes of these names."""
+    """Count labels int[N] and predictions int[N] over the classes of these names; a label of -1 is not known."""
     count = len(names)
+    label, prediction = label[label >= 0], prediction[label >= 0]
     pairs = np.bincount(label.astype(np.int64) * count + prediction, minlength=count * count)
     return Classes(tuple(names), pairs.reshape(count, count))
 
@@ -83,5 +84,5 @@ def worst(
     >>> worst(np.array([0, 1, 1]), np.array([1, 1, 0]), np.array([0.6, 0.9, 0.8]), 5)
     array([2, 0])
     """
-    wrong = np.flatnonzero(label != prediction)
+    wrong = np.flatnonzero((label != prediction) & (label >= 0))
     return wrong[np.argsort(-probability[wrong], kind="stable")][:limit]

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import jax
 import numpy as np
 
-from nnxtrain import nnx
-from nnxtrain.data.loader import eval_batches
 from nnxtrain.data.source import Source
 from nnxtrain.report.examination import Examination, Mistake, classes_of, worst
+from nnxtrain.training.predict import predict_source
 from nnxtrain.training.restore import restore_model
 
 
@@ -32,7 +29,10 @@ def examine(
     """
     session, state, step = restore_model(run_dir, checkpoint=checkpoint, packages=packages)
     source: Source = getattr(session.splits, split)
-    found = _predictions(session.task, state.model, source, session.config.trainer.eval_batch_size)
+    if not hasattr(session.task, "predictions"):
+        return Examination(split, step, len(source))
+    batch_size = min(session.config.trainer.eval_batch_size, len(source))
+    found = predict_source(session.task, state.averaged, source, batch_size=batch_size)
     spec = source.spec
     if _is_row(found, "label", "prediction"):
         label, prediction = found["label"], found["prediction"]
@@ -60,28 +60,3 @@ def _is_row(found: dict[str, np.ndarray], *names: str) -> bool:
         name in found and found[name].ndim == 1 and np.issubdtype(found[name].dtype, np.integer)
         for name in names
     )
-
-
-def _predictions(
-    task: Any, model: nnx.Module, source: Source, batch_size: int
-) -> dict[str, np.ndarray]:
-    """The task's predictions for all examples, in their order: arrays of ``len(source)`` rows."""
-    if not hasattr(task, "predictions"):
-        return {}
-    view = nnx.clone(model, variables=False)
-    view.eval()
-
-    @nnx.jit
-    def predict(model: nnx.Module, batch: dict[str, jax.Array]) -> dict[str, jax.Array]:
-        with nnx.frozen(model):
-            return task.predictions(task.outputs(model, batch))
-
-    parts = []
-    for batch in eval_batches(source, batch_size=min(batch_size, len(source))):
-        arrays = {
-            name: np.asarray(x)
-            for name, x in predict(view, batch).items()
-            if name != "probabilities"
-        }
-        parts.append({name: x[np.asarray(batch["mask"])] for name, x in arrays.items()})
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

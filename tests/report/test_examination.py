@@ -25,6 +25,12 @@ def test_classes_by_hand():
     assert classes.confusions(2) == [("a", "b", 2, 2 / 3), ("b", "a", 1, 1 / 2)]
 
 
+def test_a_label_that_is_not_known_counts_nowhere():
+    label, prediction = np.array([0, -1, 1]), np.array([1, 1, 1])
+    assert classes_of(label, prediction, ["a", "b"]).matrix.tolist() == [[0, 1], [0, 1]]
+    assert worst(label, prediction, np.array([0.5, 0.9, 0.9]), 5).tolist() == [0]
+
+
 def test_no_confusions_where_all_is_right():
     assert Classes(("a", "b"), np.array([[3, 0], [0, 2]])).confusions() == []
 

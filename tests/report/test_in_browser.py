@@ -44,7 +44,7 @@ def test_it_opens_without_errors_or_requests_and_fits(browser, report, width, sc
         assert page.get_by_role("heading", name=heading).first.is_visible()
     charts = page.locator("svg[role=img]")
     boxes = [charts.nth(i).bounding_box() for i in range(charts.count())]
-    assert len(boxes) == 4
+    assert len(boxes) >= 4
     assert all(box["width"] >= 300 and box["x"] + box["width"] <= width for box in boxes)
     assert (len({box["x"] for box in boxes}) > 1) == (width == 1400)
     assert page.locator("table.matrix").first.is_visible()
