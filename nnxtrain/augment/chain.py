@@ -78,6 +78,6 @@ def _given(kind: str, transforms: dict[str, Transform | None]) -> list[Transform
     for name, transform in transforms.items():
         if not isinstance(transform, Transform | None):
             raise InputError(
-                f"augment: {kind} takes transforms (nnxtrain.augment.Transform), {name!r} is a {type(transform).__name__}"
+                f"augment: {kind} takes transforms (nnxtrain.augment), {name!r} is of type {type(transform).__name__}"
             )
     return [transform for transform in transforms.values() if transform is not None]

@@ -120,7 +120,7 @@ def test_a_configuration_changes_one_of_a_chain(rgb):
     check(config)
     chain = resolve(config.augment, spec=rgb)
     assert [transform.padding for transform in chain.transforms] == [2]
-    with pytest.raises(InputError, match=r"Chain takes transforms .*, 'x' is a int"):
+    with pytest.raises(InputError, match=r"Chain takes transforms .*, 'x' is of type int"):
         Chain(x=3)
     with pytest.raises(InputError, match="no argument 'paddin'; did you mean 'padding'"):
         check(compose(["augment=flip_crop", "augment.crop.paddin=2"]))
