@@ -22,6 +22,7 @@ def test_list(flags, capsys):
         "logger",
         "model",
         "optim",
+        "optim/schedule",
         "task",
         "trainer",
     ]
