@@ -1,8 +1,9 @@
+import jax
 import jax.numpy as jnp
 import pytest
 
 from nnxtrain import nnx
-from nnxtrain.models import MLP, LeNet
+from nnxtrain.models import MLP, LeNet, LinearRegression
 
 
 def test_lenet_has_the_parameters_of_lenet_5():
@@ -35,3 +36,18 @@ def test_the_mlp_drops_only_in_training():
     assert (model(x) != model(x)).any()
     model.eval()
     assert (model(x) == model(x)).all()
+
+
+@pytest.mark.parametrize(
+    ("build", "shape"),
+    [
+        (lambda **at: LeNet(3, input_shape=(8, 8, 1), **at), (8, 8, 1)),
+        (lambda **at: MLP(3, input_shape=(4,), **at), (4,)),
+        (lambda **at: LinearRegression(4, **at), (4,)),
+    ],
+    ids=["lenet", "mlp", "linear_regression"],
+)
+def test_bfloat16_computes_so_and_keeps_float32(build, shape):
+    model = nnx.eval_shape(lambda: build(dtype="bfloat16", rngs=nnx.Rngs(0)))
+    assert nnx.eval_shape(model, jnp.ones((2, *shape))).dtype == jnp.bfloat16
+    assert {p.dtype for p in jax.tree.leaves(nnx.state(model, nnx.Param))} == {jnp.dtype("float32")}
