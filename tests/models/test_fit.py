@@ -31,6 +31,7 @@ def write(path, text):
     Path(path).write_text(text)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "overrides",
     [
