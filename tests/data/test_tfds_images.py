@@ -53,6 +53,8 @@ def test_statistics_are_those_of_the_carved_train_split(tiny: Tiny) -> None:
     images = everything(splits.train)["input"] / 255
     np.testing.assert_allclose(splits.train.spec.mean, images.mean((0, 1, 2)), rtol=1e-12)
     np.testing.assert_allclose(splits.train.spec.std, images.std((0, 1, 2)), rtol=1e-12)
+    labels = splits.train.batch(np.arange(len(splits.train)))["label"]
+    assert splits.test.spec.class_counts == tuple(np.bincount(labels).tolist())
 
 
 def test_stock_tfds_reads_what_was_prepared(tiny: Tiny) -> None:
