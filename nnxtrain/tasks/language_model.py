@@ -85,16 +85,16 @@ class LanguageModel:
         )
 
     def predictions(self, outputs: dict[str, jax.Array]) -> dict[str, jax.Array]:
-        """``prediction`` int32[B, L], the most probable next tokens; where they are known also ``label`` int32[B, L] and
-        ``loss`` float32[B, L] in nats, NaN where a token does not count.
+        """Of each sequence, over its tokens that count: ``loss`` in nats a token, ``perplexity`` and ``accuracy``,
+        float32[B]. Where the next tokens are not known: ``prediction`` int32[B, L], the most probable ones.
         """
-        found = {"prediction": outputs["logits"].argmax(-1).astype(jnp.int32)}
         if "labels" not in outputs:
-            return found
-        loss = outputs["nll"]
-        if "weight" in outputs:
-            loss = jnp.where(outputs["weight"] > 0, loss, jnp.nan)
-        return found | {"label": outputs["labels"], "loss": loss}
+            return {"prediction": outputs["logits"].argmax(-1).astype(jnp.int32)}
+        weight = outputs.get("weight", jnp.ones_like(outputs["nll"]))
+        loss, accuracy = (
+            (outputs[name] * weight).sum(-1) / weight.sum(-1) for name in ("nll", "correct")
+        )
+        return {"loss": loss, "perplexity": jnp.exp(loss), "accuracy": accuracy}
 
     def diagnostics(self) -> nnx.MultiMetric:
         """``loss_by_position`` float32[L]: how much the tokens before help."""

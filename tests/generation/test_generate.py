@@ -63,6 +63,16 @@ def test_json_and_python_agree(capsys):
 
 
 @pytest.mark.usefixtures("run")
+def test_its_other_commands():
+    """The text is learned by heart, so that hardly a bit is left of each character."""
+    metrics = nnxtrain.evaluate(details=True)
+    assert metrics["bits_per_token"] < 0.1
+    assert len(metrics["details"]["loss_by_position"]) == 16
+    found = nnxtrain.predict(split="test")
+    assert found.columns()["accuracy"] == pytest.approx([1.0] * len(found), abs=0.2)
+
+
+@pytest.mark.usefixtures("run")
 def test_samples_are_told_apart(capsys):
     assert main(["generate", "prompt=a", "length=4", "num=2", "temperature=0"]) == 0
     assert capsys.readouterr().out == "abcdé\n---\nabcdé\n"

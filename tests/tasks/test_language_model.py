@@ -68,10 +68,14 @@ def test_loss_by_position():
 def test_predictions():
     task = LanguageModel(spec=SPEC)
     found = task.predictions(outputs_of(task))
-    np.testing.assert_array_equal(found["prediction"], LOGITS.argmax(-1))
-    np.testing.assert_allclose(found["loss"], np.where(BATCH["weight"] > 0, NLL, np.nan), rtol=1e-4)
+    right = LOGITS.argmax(-1) == BATCH["label"]
+    loss = np.average(NLL, axis=-1, weights=BATCH["weight"])
+    np.testing.assert_allclose(found["loss"], loss, rtol=1e-4)
+    np.testing.assert_allclose(found["perplexity"], np.exp(loss), rtol=1e-4)
+    accuracy = np.average(right, axis=-1, weights=BATCH["weight"])
+    np.testing.assert_allclose(found["accuracy"], accuracy, rtol=1e-5)
     without_labels = task.predictions(outputs_of(task, {"input": BATCH["input"]}))
-    assert list(without_labels) == ["prediction"]
+    np.testing.assert_array_equal(without_labels["prediction"], LOGITS.argmax(-1))
 
 
 def test_what_does_not_fit():
