@@ -41,6 +41,10 @@ def print_details(
         else:
             print("\nconfusion matrix (a row for each true class, a column for each predicted)\n", file=stream)  # fmt: skip
             print("\n".join(printable(line, stream) for line in text), file=stream)
+    for name, values in details.items():
+        if isinstance(values, list) and values and all(isinstance(v, float) for v in values):
+            print(file=stream)
+            print_results(_evenly(name, values), stream=stream)
 
 
 def _worst(
@@ -57,6 +61,13 @@ def _worst(
         ranked = sorted(rows, key=lambda row: -row["rmse"])
         by = "rmse"
     return f"the worst {MOST_ROWS} of {len(rows)} {plural} by {by}", ranked[:MOST_ROWS]
+
+
+def _evenly(name: str, values: Sequence[float]) -> list[dict[str, Any]]:
+    """Some of a list's numbers with their places, from the first to the last."""
+    steps = min(len(values), MOST_ROWS) - 1
+    places = [round(i * (len(values) - 1) / max(steps, 1)) for i in range(steps + 1)]
+    return [{"place": place, name: values[place]} for place in places]
 
 
 def _matrix(names: Sequence[str], matrix: Sequence[Sequence[int]]) -> list[str] | None:

@@ -52,7 +52,7 @@ def columns(
         if name != "probabilities" or probabilities:
             for column, values in _named(name, arrays[name], spec):
                 table[f"predicted_{column}" if column in table else column] = values
-        if name == "label":
+        if name == "label" and arrays[name].ndim == 1:
             table["correct"] = (arrays["prediction"] == arrays["label"]).tolist()
     return table
 

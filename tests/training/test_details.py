@@ -65,6 +65,17 @@ def test_of_many_classes_the_worst_are_shown():
     assert "class29 " not in table
 
 
+def test_a_list_of_numbers_is_shown_from_its_first_to_its_last():
+    found = details(
+        {"loss_by_position": np.linspace(5, 3, 101, dtype=np.float32)}, Spec((2,), "int32")
+    )
+    rows = [line.split() for line in printed(found).splitlines()[3:]]
+    assert len(rows) == 20
+    assert (rows[0], rows[-1]) == (["0", "5.000"], ["100", "3.000"])
+    one = details({"loss": np.float32([2])}, Spec((2,), "int32"))
+    assert printed(one).splitlines()[-1].split() == ["0", "2.000"]
+
+
 def test_no_confusions():
     names = tuple(map(str, range(25)))
     found = details({"confusion_matrix": np.eye(25, dtype=int)}, Spec((2,), "float32", 25, names))

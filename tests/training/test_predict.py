@@ -14,6 +14,7 @@ from nnxtrain.data import ArraySource, Spec
 from nnxtrain.errors import InputError
 from nnxtrain.tasks import Classification
 from nnxtrain.training.predict import predict_source
+from nnxtrain.training.prediction_table import columns
 from nnxtrain.training.restore import restore_model
 
 RNG = np.random.default_rng(0)
@@ -158,6 +159,13 @@ def test_every_example_once_whatever_the_batch_size(batch_size):
     found = predict_source(Classification(spec=spec), Same(), source, batch_size=batch_size)
     assert found["prediction"].tolist() == x.argmax(1).tolist()
     assert found["label"].tolist() == (np.arange(33) % 3).tolist()
+
+
+def test_several_values_an_example_are_numbered():
+    arrays = {"prediction": np.array([[1, 2], [3, 4]]), "label": np.array([[1, 2], [3, 5]])}
+    assert columns(None, arrays, Spec((2,), "int32", vocab_size=9)) == {
+        "id": [0, 1], "prediction_0": [1, 3], "prediction_1": [2, 4], "label_0": [1, 3], "label_1": [2, 5],
+    }  # fmt: skip
 
 
 def test_the_command_writes_what_python_gives(images, tmp_path, monkeypatch, capsys):
