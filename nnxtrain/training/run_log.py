@@ -26,8 +26,8 @@ def build_loggers(config: Config, packages: Sequence[str] = ()) -> dict[str, Log
 class RunLog:
     """``metrics.jsonl``, which decides what was measured, and the loggers, which follow it.
 
-    Loggers open at the first line or at :meth:`truncate`, whichever comes first. One that fails later on is left out
-    from then on, which ``on_failure`` is told: a server that is away is no reason to lose the training.
+    A logger that does not open stops the run. One that fails later on is left out from then on, which ``on_failure`` is
+    told: a server that goes away is no reason to lose the training.
     """
 
     def __init__(
