@@ -36,13 +36,10 @@ def fit(
         run_dir = find_run(directory)
         return _training().resume(run_dir, overrides=rest, packages=tuple(packages))
 
-    from nnxtrain.config.checks import check
-    from nnxtrain.config.composition import compose_with_origins
-
-    composition = compose_with_origins(rest, config_dirs)
-    check(composition.config, packages=packages, where=composition.where)
+    rest = beginning_from(rest)
+    config = checked(rest, config_dirs=config_dirs, packages=packages)
     return _training().fit(
-        composition.config,
+        config,
         command=list(command) if command is not None else ["nnxtrain.fit", *rest],
         overrides=rest,
         packages=tuple(packages),
@@ -184,6 +181,38 @@ def find_run(run: str | Path | None, runs_dir: str | Path = "runs") -> Path:
 
     found = RunDirectory.newest(runs_dir) if run is None else RunDirectory.open(run)
     return found.path
+
+
+def checked(
+    overrides: Sequence[str] = (),
+    *,
+    config_dirs: Sequence[str | Path] = (),
+    packages: Sequence[str] = (),
+) -> Any:
+    """Compose a configuration, look it over and return it; arguments and errors as in :func:`fit`."""
+    from nnxtrain.config.checks import check
+    from nnxtrain.config.composition import compose_with_origins
+
+    composition = compose_with_origins(beginning_from(overrides), config_dirs)
+    check(composition.config, packages=packages, where=composition.where)
+    return composition.config
+
+
+def beginning_from(overrides: Sequence[str]) -> list[str]:
+    """Return overrides with ``from=DIR`` written out: those of that run, then the given ones, and ``init.run=DIR``.
+
+    Raises:
+        InputError: there is no such run.
+    """
+    directory, rest = take("from", overrides)
+    if directory is None:
+        return rest
+    from nnxtrain.training.run_directory import RunDirectory
+
+    run = RunDirectory.open(directory)
+    given = {text.partition("=")[0] for text in rest} | {"init.run"}
+    own = [text for text in run.origin["overrides"] if text.partition("=")[0] not in given]
+    return [*own, *rest, f"init.run='{run.path.absolute()}'"]
 
 
 def _training() -> Any:

@@ -19,19 +19,23 @@ class Fit(Command):
 
     An override is key=value for one value, or group=option for a whole section;
     `nnxtrain config list` shows the groups, `nnxtrain config show` the result.
-    run=DIR resumes a run that was interrupted.
+    run=DIR resumes a run that was interrupted; from=DIR begins a new one with the trained
+    weights, and the overrides, of another.
 
     examples:
       nnxtrain fit                                           the built-in example
       nnxtrain fit config=lenet_cifar5 trainer.epochs=5
       nnxtrain fit model=mlp model.hidden=[64,64] optim=adamw
       nnxtrain fit run=runs/DIR                              resume
+      nnxtrain fit from=runs/DIR data=cifar10 init.skip=[linears.2]   fine-tune, a fresh last layer
       nnxtrain fit -m seed=1,2,3                             three runs, one after the other
       nnxtrain fit -m seed=1,2,3 hydra/launcher=submitit_local
       nnxtrain fit --package mypackage model=custom model._target_=mypackage.MyModel
     """
 
-    overrides: tuple[str, ...] = rest("key=value, group=option, or run=DIR", metavar="OVERRIDE")
+    overrides: tuple[str, ...] = rest(
+        "key=value, group=option, run=DIR or from=DIR", metavar="OVERRIDE"
+    )
     multirun: bool = flag("run every combination of values given as a,b or range(..)", short="m")
     config_dir: tuple[str, ...] = flag("look here first; repeatable", (), metavar="DIR")
     package: tuple[str, ...] = flag("allow _target_ to name it; repeatable", (), metavar="NAME")
@@ -50,12 +54,16 @@ class Fit(Command):
         return 0
 
     def _sweep(self, command: list[str]) -> int:
+        from nnxtrain.api import beginning_from
         from nnxtrain.cli.multirun import sweep
 
         if resumed := [text for text in self.overrides if text.startswith("run=")]:
             raise InputError(f"{resumed[0]!r} resumes one run and cannot be combined with -m")
         trials = sweep(
-            self.overrides, config_dirs=self.config_dir, packages=self.package, command=command
+            beginning_from(self.overrides),
+            config_dirs=self.config_dir,
+            packages=self.package,
+            command=command,
         )
         shared = set.intersection(*(set(trial["overrides"]) for trial in trials))
         shared = shared if len(trials) > 1 else set()  # what all have in common tells nothing

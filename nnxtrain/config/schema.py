@@ -119,6 +119,19 @@ class TrainerConfig:
 
 
 @dataclass
+class InitConfig:
+    """What parameters a new run begins with; by default those that the model's initialisers make."""
+
+    run: str | None = None  # another run's directory; `fit from=DIR` sets it
+    checkpoint: str = "best"  # of that run: best, last or a step
+    file: str | None = None  # a safetensors file, instead of a run
+    map: list[str] = field(
+        default_factory=list
+    )  # OLD:NEW, prefixes in the weights and in the model
+    skip: list[str] = field(default_factory=list)  # patterns of the model's paths that stay fresh
+
+
+@dataclass
 class Config:
     """One training run."""
 
@@ -132,10 +145,11 @@ class Config:
     optim: OptimConfig = field(default_factory=OptimConfig)
     task: Node = MISSING
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
+    init: InitConfig = field(default_factory=InitConfig)
     logger: Node = field(default_factory=dict)  # nodes by name
 
 
-SECTIONS = {"optim": OptimConfig, "trainer": TrainerConfig}
+SECTIONS = {"optim": OptimConfig, "trainer": TrainerConfig, "init": InitConfig}
 NODES = ("model", "data", "augment", "task", "optim.optimizer", "optim.schedule", "logger")
 
 
@@ -169,6 +183,11 @@ def problems(config: Config) -> Iterator[tuple[str, str]]:
             "trainer.accumulate",
             f"must divide trainer.batch_size={trainer.batch_size}, got {trainer.accumulate}",
         )
+    if config.init.run is not None and config.init.file is not None:
+        yield "init.file", "init.run is set too; begin from one of them"
+    for pair in config.init.map:
+        if pair.count(":") != 1:
+            yield "init.map", f"expected OLD:NEW, e.g. [encoder:backbone.encoder], got {pair!r}"
     window = trainer.profile
     if window is not None and (len(window) != 2 or not 1 <= window[0] <= window[1]):
         yield "trainer.profile", f"expected [first, last] step, e.g. [10,20], got {window}"

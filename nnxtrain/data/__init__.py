@@ -1,6 +1,8 @@
 """Data sets, and the batches drawn from them. Importing this loads NumPy and nothing heavier."""
 
 from nnxtrain.data.array_files import ArrayFiles as ArrayFiles
+from nnxtrain.data.assembly import Division as Division
+from nnxtrain.data.assembly import assemble as assemble
 from nnxtrain.data.image_folder import ImageFolder as ImageFolder
 from nnxtrain.data.line import Line as Line
 from nnxtrain.data.loader import TrainBatches as TrainBatches

@@ -48,6 +48,11 @@ class Resident:
         return {"ids": np.asarray(ids if self._ids is None else self._ids[ids], np.int32)}
 
     @property
+    def host_arrays(self) -> Mapping[str, np.ndarray]:
+        """The same arrays on the host."""
+        return self._base.host
+
+    @property
     def resident(self) -> dict[str, jax.Array]:
         """The arrays on the device."""
         return self._base.arrays
@@ -57,11 +62,11 @@ class DeviceArrays:
     """Arrays that are put on the device when they are first asked for; several splits may share them."""
 
     def __init__(self, arrays: Mapping[str, np.ndarray]) -> None:
-        self._host = arrays
+        self.host = arrays
 
     @cached_property
     def arrays(self) -> dict[str, jax.Array]:
-        return {name: jax.device_put(np.ascontiguousarray(a)) for name, a in self._host.items()}
+        return {name: jax.device_put(np.ascontiguousarray(a)) for name, a in self.host.items()}
 
 
 def place(splits: Splits, placement: str) -> Splits:
@@ -98,6 +103,12 @@ def place(splits: Splits, placement: str) -> Splits:
 def resident(source: Source) -> dict[str, jax.Array]:
     """The device's arrays of a source; empty where its batches hold the examples themselves."""
     return source.resident if isinstance(source, Resident) else {}
+
+
+def resident_shapes(source: Source) -> dict[str, jax.ShapeDtypeStruct]:
+    """The shapes of :func:`resident`, without putting anything on the device."""
+    host = source.host_arrays if isinstance(source, Resident) else {}
+    return {name: jax.ShapeDtypeStruct(a.shape, a.dtype) for name, a in host.items()}
 
 
 def gathered(batch: Mapping[str, Any], arrays: Mapping[str, jax.Array] | None) -> dict[str, Any]:

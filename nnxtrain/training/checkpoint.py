@@ -22,6 +22,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import jax
+import numpy as np
 
 from nnxtrain.errors import InputError, RunError
 from nnxtrain.storage import orbax_arrays
@@ -152,11 +153,27 @@ class Checkpoints(CheckpointDirectory):
             raise InputError(
                 f"checkpoint {checkpoint.path} does not fit: {'; '.join(differing[:3])}{more}"
             )
+        return array_tree.fill(like, self._restored(checkpoint, wanted))
+
+    def arrays(self, checkpoint: Checkpoint, prefixes: tuple[str, ...]) -> dict[str, Any]:
+        """Return the saved arrays whose paths begin with one of ``prefixes``, by path, on the host.
+
+        Raises ``RunError`` if the files cannot be read.
+        """
+        like = {
+            path: np.broadcast_to(
+                np.zeros((), dtype), shape
+            )  # says what to read, and takes no memory
+            for path, (dtype, shape) in checkpoint.arrays.items()
+            if path.startswith(prefixes)
+        }
+        return self._restored(checkpoint, like)
+
+    def _restored(self, checkpoint: Checkpoint, wanted: dict[str, Any]) -> dict[str, Any]:
         try:
-            restored = orbax_arrays.restore(checkpoint.path / "state", wanted)
+            return orbax_arrays.restore(checkpoint.path / "state", wanted)
         except (OSError, ValueError, KeyError) as error:
             raise RunError(f"{checkpoint.path} cannot be restored: {first_line(error)}") from error
-        return array_tree.fill(like, restored)
 
     @functools.cached_property
     def _orbax(self) -> ocp.StandardCheckpointer:

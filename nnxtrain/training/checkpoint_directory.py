@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from nnxtrain.errors import InputError, RunError
+from nnxtrain.errors import InputError, RunError, nearest
 from nnxtrain.training.manifest import IncompleteError, Manifest, UnknownFormatError, verify
 
 SAVING, REMOVING = ".saving-", ".removing-"
@@ -90,6 +90,25 @@ class CheckpointDirectory:
         reason = f"is not complete: {found}" if self.path(step).exists() else "does not exist"
         others = ", ".join(str(c.step) for c in self.all()) or "none"
         raise InputError(f"{self.path(step)} {reason}; complete checkpoints here: {others}")
+
+    def choose(self, wanted: str | int) -> Checkpoint:
+        """Return the checkpoint called ``best`` (without scores, the last), ``last``, or by its step.
+
+        Raises ``InputError`` for another name, and where there is none.
+        """
+        if wanted not in ("best", "last"):
+            if not str(wanted).isdigit():
+                raise InputError(
+                    f"checkpoint={wanted}: choose best, last or a step{nearest(str(wanted), ['best', 'last'])}"
+                )
+            return self.at(int(wanted))
+        found = (self.best() if wanted == "best" else None) or self.latest()
+        if found is None:
+            run = self.directory.parent
+            raise InputError(
+                f"{run} has no complete checkpoint yet; go on with: nnxtrain fit run={run}"
+            )
+        return found
 
     def incomplete(self) -> list[str]:
         """Return a line for each thing here that is a damaged or unfinished checkpoint."""

@@ -55,7 +55,9 @@ def fit(
     """
     loggers = build_loggers(config, packages)
     session = Session.open(config, packages=packages)
-    abstract(session.build)  # a model that cannot be built leaves no run directory behind
+    # A model that cannot be built, or weights that do not fit it, leave no run directory behind.
+    abstract(session.build)
+    _ = session.start
     directory = RunDirectory.create(
         config.runs_dir,
         config.name or "run",
@@ -116,6 +118,9 @@ def _train(directory: RunDirectory, session: Session, loggers: Mapping[str, Logg
         log.begin(newest.info["log_position"] if newest else 0, step=newest.step if newest else -1)
         progress.message(_opening(directory, session, newest))
         state = _state(session, checkpoints, newest)
+        if newest is None and session.start:
+            session.start.put(state)
+            progress.message(session.start.line)
         progress.message(_summary(state, session))
         best = newest.info["best"] if newest else None
         waited = newest.info["early_stopping"] if newest else (None, 0)

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from nnxtrain.config.saved import load
-from nnxtrain.errors import InputError, RunError, nearest
-from nnxtrain.training.checkpoint import Checkpoint, Checkpoints
+from nnxtrain.errors import RunError
+from nnxtrain.training.checkpoint import Checkpoints
 from nnxtrain.training.monitor import Monitor
 from nnxtrain.training.run_directory import RunDirectory
 from nnxtrain.training.session import Session
@@ -42,7 +42,7 @@ def restore_model(
     with Checkpoints(
         directory.checkpoints_path, mode=Monitor.of(config, packages).mode
     ) as checkpoints:
-        chosen = _choose(checkpoints, checkpoint, directory)
+        chosen = checkpoints.choose(checkpoint)
         session = Session.open(config, packages=packages)
         state = abstract(session.build)
         try:
@@ -51,23 +51,7 @@ def restore_model(
             if chosen.path.exists():
                 raise
             # The run is in training, and has replaced it by a newer one meanwhile.
-            chosen = _choose(checkpoints, checkpoint, directory)
+            chosen = checkpoints.choose(checkpoint)
             arrays = checkpoints.restore(chosen, arrays_of(state))
         put_arrays(state, arrays)
     return Restored(session, state, chosen.step)
-
-
-def _choose(checkpoints: Checkpoints, wanted: str | int, directory: RunDirectory) -> Checkpoint:
-    if wanted not in ("best", "last"):
-        if not str(wanted).isdigit():
-            raise InputError(
-                f"checkpoint={wanted}: choose best, last or a step{nearest(str(wanted), ['best', 'last'])}"
-            )
-        return checkpoints.at(int(wanted))
-    found = checkpoints.best() if wanted == "best" else None
-    found = found or checkpoints.latest()
-    if found is None:
-        raise InputError(
-            f"{directory.path} has no complete checkpoint yet; go on with: nnxtrain fit run={directory.path}"
-        )
-    return found

@@ -19,9 +19,10 @@ from nnxtrain.data.source import Batch, Source, Splits
 from nnxtrain.errors import InputError
 from nnxtrain.optim import Optimization, build_optimizer, build_rates
 from nnxtrain.training.evaluation import evaluate_source
+from nnxtrain.training.initial import Start, find_start
 from nnxtrain.training.monitor import Monitor
 from nnxtrain.training.plan import Plan
-from nnxtrain.training.state import TrainState
+from nnxtrain.training.state import TrainState, abstract
 from nnxtrain.training.step import Augment, make_eval_step, make_train_step, training_batch
 
 
@@ -44,6 +45,7 @@ class Session:
     monitor: Monitor
     schedule: optax.Schedule
     build: Callable[[], TrainState]
+    packages: Sequence[str] = ()
 
     @classmethod
     def open(cls, config: Config, *, packages: Sequence[str] = ()) -> Session:
@@ -89,10 +91,21 @@ class Session:
                 loss_scaling=trainer.precision is Precision.float16,
             )
 
-        return cls(config, splits, placed, plan, task, augment, monitor, schedule, build)
+        return cls(config, splits, placed, plan, task, augment, monitor, schedule, build, packages)
 
     @cached_property
-    def train_steps(self) -> dict[int, Callable[..., Any]]:
+    def start(self) -> Start | None:
+        """The trained weights that a new run begins with, where the config names such.
+
+        Raises InputError if they do not fit.
+        """
+        init = self.config.init
+        if init.run is None and init.file is None:
+            return None
+        return find_start(init, abstract(self.build).model, packages=self.packages)
+
+    @cached_property
+    def train_steps(self) -> dict[int, Any]:
         """The compiled training step for each number of steps that one call makes."""
         trainer = self.config.trainer
         return {

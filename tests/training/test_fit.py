@@ -268,3 +268,31 @@ def test_classification_of_your_own_arrays(tmp_path):
     )  # fmt: skip
     assert run.results["accuracy"] > 0.8
     assert run.directory.name.split("_", 2)[2].startswith("mlp_arrays")
+
+
+def test_training_stops_when_the_score_gets_no_better():
+    """A learning rate that changes nothing: the second and the third evaluation are no better than the first."""
+    still = ["optim=sgd", "optim.learning_rate=1e-12", "trainer.eval_every=2", "trainer.patience=2"]
+    run = nnxtrain.fit([*TINY, *still])
+    lines = read_metrics(run.directory / "metrics.jsonl")
+    assert [line["step"] for line in lines if line["split"] == "val"] == [2, 4, 6]
+    assert RunDirectory.open(run.directory).status.step == 6
+    again = nnxtrain.fit([f"run={run.directory}"])  # it is still over
+    assert again.results == run.results
+
+
+def test_bfloat16_computes_and_float32_keeps():
+    run = nnxtrain.fit([*TINY, "trainer.precision=bfloat16", "trainer.steps=2"])
+    with Checkpoints(run.directory / "checkpoints") as checkpoints:
+        arrays = checkpoints.latest().arrays
+    kinds = {
+        dtype for path, (dtype, _) in arrays.items() if path.startswith(("model", "optimizer"))
+    }
+    assert "bfloat16" not in kinds
+    with pytest.raises(InputError, match=r"LinearRegression has no argument 'dtype'"):
+        nnxtrain.fit(["config=linear_regression", "trainer.precision=bfloat16"])
+
+
+def test_a_profile_of_some_steps_is_left_in_the_run():
+    run = nnxtrain.fit([*TINY, "trainer.steps=4", "trainer.profile=[2,3]"])
+    assert list((run.directory / "profile").rglob("*.xplane.pb"))

@@ -17,7 +17,8 @@ from nnxtrain.training.metrics_log import read_metrics
 CONFIG = [
     "model=mlp", "model.hidden=[32]", "model.dropout_rate=0.2", "trainer.epochs=null", "trainer.steps=60",
     "trainer.batch_size=64", "trainer.log_every=7", "trainer.eval_every=20", "trainer.checkpoint_every=8",
-    "optim.schedule._target_=nnxtrain.optim.cosine", "name=t",
+    "optim.schedule._target_=nnxtrain.optim.cosine", "name=t", "augment=mixup", "trainer.ema=0.9",
+    "trainer.accumulate=2", "trainer.steps_per_call=3",
 ]  # fmt: skip
 CLOCK = ("time", "examples_per_second")
 

@@ -1,0 +1,125 @@
+"""Look a whole run over before it is started: what it trains, what that costs, whether it learns."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+import numpy as np
+
+from nnxtrain import nnx
+from nnxtrain.data.placement import resident, resident_shapes
+from nnxtrain.errors import RunError
+from nnxtrain.training.host_values import host_values
+from nnxtrain.training.session import Session
+from nnxtrain.training.state import TrainState, abstract, create
+from nnxtrain.training.step import make_train_step
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a training step costs, in bytes and floating-point operations.
+
+    Attributes:
+      parameters: how many numbers are trained, and how many are not.
+      state: bytes of parameters, optimizer, averages and the like by name; held all the time.
+      data: bytes of the examples that live on the device.
+      temporary: bytes that the compiled step needs beside that; None where it was not compiled.
+      step_flops: operations of one step, as XLA counts them (an addition and a multiplication are two).
+    """
+
+    parameters: tuple[int, int]
+    state: dict[str, int]
+    data: int
+    temporary: int | None
+    step_flops: int | None
+
+
+@dataclass(frozen=True)
+class Trial:
+    """Steps that were made to see whether they work.
+
+    Attributes:
+      first_seconds: until the first step was made, compiling included.
+      step_seconds: of one step, the median of the others; None after a single one.
+      losses: of each step, before its update.
+    """
+
+    first_seconds: float
+    step_seconds: float | None
+    losses: list[float] = field(default_factory=list)
+
+
+def estimate(session: Session, *, compiled: bool = True) -> Estimate:
+    """Trace a training step by shapes alone, and say what it costs.
+
+    Args:
+      compiled: compile it too, for its temporary memory.
+
+    Raises:
+      InputError: the model, or the model with this data and task, does not work.
+    """
+    state = abstract(session.build)
+    trained = _variables(state.model, state.optimizer.wrt)
+    others = [v for v in _variables(state.model, nnx.Param) if not any(v is w for w in trained)]
+    parts = {"parameters": state.model, "optimizer": state.optimizer, "averages": state.ema}
+    batch = session.placed.train.batch(np.arange(session.config.trainer.batch_size))
+    arrays = resident_shapes(session.placed.train)
+    shapes = {name: jax.ShapeDtypeStruct(a.shape, a.dtype) for name, a in batch.items()}
+    lowered = session.train_steps[1].lower(state, shapes, arrays)
+    cost: Any = lowered.cost_analysis() or {}
+    temporary = None
+    if compiled:
+        memory: Any = lowered.compile().memory_analysis()
+        temporary = getattr(memory, "temp_size_in_bytes", None)
+    return Estimate(
+        (_count(trained), _count(others)),
+        {name: _bytes(_variables(part)) for name, part in parts.items() if part is not None},
+        sum(a.size * a.dtype.itemsize for a in arrays.values()),
+        temporary,
+        int(cost["flops"]) if cost.get("flops", 0) > 0 else None,
+    )
+
+
+def one_step(session: Session) -> Trial:
+    """Make one training step. Raises RunError where it is not finite."""
+    return _steps(session, create(session.build), 1)
+
+
+def overfit(session: Session, steps: int) -> Trial:
+    """Train on the first batch alone: a model, loss and optimizer that work bring its loss far down.
+
+    Raises RunError where a step is not finite.
+    """
+    return _steps(session, create(session.build), steps)
+
+
+def _steps(session: Session, state: TrainState, count: int) -> Trial:
+    source = session.placed.train
+    size = session.config.trainer.batch_size
+    batch, arrays = source.batch(np.arange(size)), resident(source)
+    step = make_train_step(session.task, parts=session.config.trainer.accumulate)
+    losses, seconds = [], []
+    for number in range(count):
+        began = time.perf_counter()
+        halted = bool(step(state, batch, arrays))
+        seconds.append(time.perf_counter() - began)
+        if halted:
+            raise RunError(f"step {number + 1} on the first batch is not finite")
+        losses.append(host_values(state.metrics.compute())["loss"])
+        state.metrics.reset()
+    return Trial(seconds[0], float(np.median(seconds[1:])) if count > 1 else None, losses)
+
+
+def _variables(node: Any, *filters: Any) -> list[nnx.Variable]:
+    return [v for _, v in nnx.to_flat_state(nnx.variables(node, *filters))]
+
+
+def _count(variables: list[nnx.Variable]) -> int:
+    return sum(v.raw_value.size for v in variables)
+
+
+def _bytes(variables: list[nnx.Variable]) -> int:
+    return sum(v.raw_value.size * v.raw_value.dtype.itemsize for v in variables)
