@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from nnxtrain import nnx as nnx
     from nnxtrain.api import evaluate as evaluate
+    from nnxtrain.api import export as export
     from nnxtrain.api import fit as fit
     from nnxtrain.api import generate as generate
     from nnxtrain.api import predict as predict
@@ -25,12 +26,13 @@ __version__ = "0.1.0"
 _HOME = {
     "compose": "nnxtrain.config.composition",
     "evaluate": "nnxtrain.api",
+    "export": "nnxtrain.api",
     "fit": "nnxtrain.api",
     "generate": "nnxtrain.api",
     "predict": "nnxtrain.api",
 }
 
-__all__ = ["__version__", "compose", "evaluate", "fit", "generate", "nnx", "predict"]
+__all__ = ["__version__", "compose", "evaluate", "export", "fit", "generate", "nnx", "predict"]
 
 
 def __getattr__(name: str) -> Any:

@@ -171,6 +171,50 @@ def generate(
     )
 
 
+def export(
+    run: str | Path | None = None,
+    out: str | Path | None = None,
+    *,
+    checkpoint: str | int = "best",
+    platforms: Sequence[str] = ("cpu", "cuda", "tpu"),
+    weights: str = "inside",
+    batch: int | None = None,
+    overwrite: bool = False,
+    packages: Sequence[str] = (),
+    runs_dir: str | Path = "runs",
+) -> Any:
+    """Write a run's model as a folder that JAX loads without nnxtrain; return its ``path``, ``comparison`` and more.
+
+    Args:
+        run: a run directory; None takes the newest under ``runs_dir``.
+        out: the folder; by default ``export`` in the run's directory.
+        checkpoint: ``"best"`` by the monitored validation metric, ``"last"``, or a step.
+        platforms: what to lower for: some of cpu, cuda, rocm, tpu; they need not be here.
+        weights: ``"inside"`` the program, or ``"separate"``: an argument of it.
+        batch: a fixed batch size, for models that need one.
+        overwrite: whether an earlier export there is replaced.
+        packages: importable packages of the user that the run's ``_target_`` may name.
+        runs_dir: where to look for the newest run.
+
+    Raises:
+        InputError: no such run or checkpoint, a folder that holds something else, a model that cannot be exported.
+        RunError: the reloaded program differs from the model; nothing is published.
+    """
+    directory = find_run(run, runs_dir)
+    from nnxtrain.exporting.export import export as export_run
+
+    return export_run(
+        directory,
+        None if out is None else Path(out).expanduser(),
+        checkpoint=checkpoint,
+        platforms=tuple(platforms),
+        weights=weights,
+        batch=batch,
+        overwrite=overwrite,
+        packages=tuple(packages),
+    )
+
+
 def find_run(run: str | Path | None, runs_dir: str | Path = "runs") -> Path:
     """Return the directory of a run; for None, of the newest one under ``runs_dir``.
 

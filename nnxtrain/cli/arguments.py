@@ -92,7 +92,8 @@ def parse(command: type[C], tokens: Sequence[str], verb: str) -> C:
             if not queue:
                 raise InputError(f"{verb}: {name} needs a value: {name} {item.metadata['metavar']}")
             value = queue.pop(0)
-        values[item.name] = (*values.get(item.name, ()), value)
+        several = isinstance(item.default, tuple)
+        values[item.name] = (*values.get(item.name, ()), value) if several else value
     if remaining:
         values[remaining.name] = tuple(others)
     elif others:

@@ -27,6 +27,7 @@ VERBS = {
         "write a run's predictions for a split, for files or a folder of images",
     ),
     "generate": ("generate", "Generate", "let a run's language model write text"),
+    "export": ("export", "Export", "write a run's model for programs without nnxtrain"),
     "report": ("report", "Report", "write an HTML page on a run, or on several"),
     "runs list": ("runs_list", "RunsList", "list the runs, the newest first"),
     "runs show": ("runs_show", "RunsShow", "tell all about one run"),

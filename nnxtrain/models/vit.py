@@ -102,7 +102,7 @@ class ViT(nnx.Module):
         x = self.patches(x)
         x = x.reshape(x.shape[0], -1, x.shape[-1])
         if self.cls is not None:
-            cls = jnp.broadcast_to(self.cls.value.astype(x.dtype), (len(x), 1, x.shape[-1]))
+            cls = jnp.broadcast_to(self.cls.value.astype(x.dtype), (x.shape[0], 1, x.shape[-1]))
             x = jnp.concatenate([cls, x], axis=1)
         x = self.dropout(x + self.positions.value.astype(x.dtype))
         for block in self.blocks:

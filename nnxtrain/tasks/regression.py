@@ -65,7 +65,7 @@ class Regression:
         ``squared_error``. Of a batch without targets there is ``prediction`` alone.
         """
         prediction = model(self.inputs(batch)).astype(jnp.float32)
-        shape = (len(prediction), len(self.spec.target_names))
+        shape = (prediction.shape[0], len(self.spec.target_names))
         if prediction.size != shape[0] * shape[1]:
             raise InputError(
                 f"the model's output {list(prediction.shape)} must have one number for each target {list(shape)}"

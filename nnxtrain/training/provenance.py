@@ -31,13 +31,14 @@ def provenance(
         "devices": list(devices),
         "host": socket.gethostname(),
         "platform": platform.platform(),
-        "versions": {"python": platform.python_version(), **_versions()},
+        "versions": versions(),
         "git": git,
     }, diff
 
 
-def _versions() -> dict[str, str | None]:
-    found: dict[str, str | None] = {}
+def versions() -> dict[str, str | None]:
+    """Of Python and of the packages that decide what a model computes; None: not installed as a package."""
+    found: dict[str, str | None] = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
             found[package] = importlib.metadata.version(package)
