@@ -59,7 +59,7 @@ def test_version(capsys):
     ("argv", "line"),
     [
         (["fti"], "no command 'fti'; did you mean 'fit'?"),
-        (["zzz"], "no command 'zzz' (commands: fit, eval, "),
+        (["zzz"], "no command 'zzz' (commands: fit, "),
         (["--hlep"], "no flag '--hlep' before the command; did you mean '--help'?"),
         (["config", "shw"], "no command 'config shw'; did you mean 'show'?"),
         (["fit", "--multi"], "fit: no flag '--multi'; did you mean '--multirun'?"),
