@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from nnxtrain.cli.arguments import Command, argument, flag
 from nnxtrain.cli.checkpoint_choice import checkpoint_choice
 from nnxtrain.cli.packages import open_packages
-from nnxtrain.errors import InputError
+from nnxtrain.cli.whole_number import whole_number
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Export(Command):
             checkpoint=checkpoint_choice(self.checkpoint),
             platforms=[name for name in self.platforms.split(",") if name],
             weights=self.weights,
-            batch=_number(self.batch),
+            batch=None if self.batch is None else whole_number("batch", self.batch, 1),
             overwrite=self.force,
             packages=self.package,
             runs_dir=self.runs_dir,
@@ -68,11 +68,3 @@ class Export(Command):
             )
         print("\nuse it:", *found.how_to_load, sep="\n  ")
         return 0
-
-
-def _number(text: str | None) -> int | None:
-    if text is None:
-        return None
-    if not text.isdecimal():
-        raise InputError(f"batch={text}: expected a whole number")
-    return int(text)

@@ -19,6 +19,7 @@ from nnxtrain.errors import InputError, Interrupted, NnxtrainError, nearest
 # verb: (module, class, what it does)
 VERBS = {
     "fit": ("fit", "Fit", "train a model, resume a run, or sweep over values"),
+    "summary": ("summary", "Summary", "print the layers of a model, their shapes and sizes"),
     "check": ("check", "Check", "look a run over before it is started: shapes, cost, one step"),
     "eval": ("eval", "Eval", "evaluate a run on the test split"),
     "predict": (

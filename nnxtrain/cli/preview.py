@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from nnxtrain.cli.arguments import Command, argument, flag, rest
 from nnxtrain.cli.packages import open_packages
 from nnxtrain.cli.table import print_table
+from nnxtrain.cli.whole_number import whole_number
 from nnxtrain.errors import InputError
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ class DataPreview(Command):
         from nnxtrain.config import check, compose_with_origins, resolve
         from nnxtrain.storage.atomic_write import atomic_write
 
-        count, step = _number("examples", self.examples, 1), _number("step", self.step, 0)
+        count, step = whole_number("examples", self.examples, 1), whole_number("step", self.step, 0)
         path = self._path()
         open_packages(self.package)
         composition = compose_with_origins(self.overrides, self.config_dir)
@@ -80,12 +81,6 @@ class DataPreview(Command):
         if path.is_dir() or (path.exists() and not self.force):
             raise InputError(f"{path} exists; give out=OTHER.png, or --force to overwrite it")
         return path
-
-
-def _number(name: str, text: str, least: int) -> int:
-    if not text.isdecimal() or int(text) < least:
-        raise InputError(f"{name}={text}: expected a whole number, at least {least}")
-    return int(text)
 
 
 Example = dict[str, "np.ndarray"]

@@ -170,8 +170,8 @@ def test_without_safetensors(run, tmp_path, monkeypatch, capsys):
         (["--platforms", "gpu"], "--platforms: no 'gpu'; choose of cpu, cuda, rocm, tpu; did you mean 'cuda'?"),
         (["--platforms", ","], "--platforms: name at least one of cpu, cuda, rocm, tpu"),
         (["--weights", "outside"], "--weights outside: choose inside or separate"),
-        (["batch=0"], "batch=0: a batch has at least 1 example"),
-        (["batch=many"], "batch=many: expected a whole number"),
+        (["batch=0"], "batch=0: expected a whole number, at least 1"),
+        (["batch=many"], "batch=many: expected a whole number, at least 1"),
     ],
 )  # fmt: skip
 def test_bad_input_is_one_line(run, argv, line, tmp_path, capsys):
