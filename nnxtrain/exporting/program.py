@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax import export
 
@@ -150,7 +151,9 @@ def _functional(
     weights = {n: np.asarray(v) for n, v in zip(names, leaves.values) if n in chosen}
 
     def call(weights: Arrays, batch: Arrays) -> dict[str, jax.Array]:
-        values = [weights.get(name, value) for name, value in zip(names, leaves.values)]
+        # A model is used to JAX's arrays; what it made of NumPy's would be computed here and now, by NumPy.
+        given = {name: jnp.asarray(value) for name, value in weights.items()}
+        values = [given.get(name, value) for name, value in zip(names, leaves.values)]
         return infer(task, leaves.rebuild(values), batch)
 
     return call, weights

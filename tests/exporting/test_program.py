@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 
 from nnxtrain import nnx
+from nnxtrain.config import resolve
 from nnxtrain.data import Spec
 from nnxtrain.errors import InputError
 from nnxtrain.exporting.program import export_program, infer
 from nnxtrain.exporting.reloading import compare
 from nnxtrain.models import MLP, LeNet, LinearRegression, ResNet, RNNClassifier, TransformerLM, ViT
-from nnxtrain.tasks import Classification, Regression, SequenceClassification
+from nnxtrain.tasks import Classification, LanguageModel, Regression, SequenceClassification
 
 RNG = np.random.default_rng(0)
 ALL = ("cpu", "cuda", "rocm", "tpu")
@@ -21,13 +22,6 @@ IMAGES = Spec((8, 8, 1), "uint8", num_classes=3, mean=(0.4,), std=(0.2,))
 LARGER = Spec((16, 16, 1), "uint8", num_classes=3)
 NUMBERS = Spec((5,), "float32", target_names=("a", "b"), mean=(0.0,) * 5, std=(2.0,) * 5)
 TOKENS = Spec((8,), "int32", num_classes=3, vocab_size=17)
-
-
-class NextToken:
-    """What a task for language models gives of a batch without labels."""
-
-    def outputs(self, model, batch):
-        return {"logits": model(batch["input"])}
 
 
 def examples(spec, count=4):
@@ -73,10 +67,24 @@ def test_every_family_for_any_batch_size_and_platform(family):
     if spec is NUMBERS:
         task = Regression(spec=spec)
     else:
-        task = NextToken() if model_class is TransformerLM else Classification(spec=spec)
+        task = (
+            LanguageModel(spec=TOKENS)
+            if model_class is TransformerLM
+            else Classification(spec=spec)
+        )
     program = lowered(task, model, spec, ALL)
     assert program.signature() == signature
     assert program.exported.platforms == ALL
+
+
+def test_a_network_of_a_configuration():
+    conv = {"_target_": "nnxtrain.nnx.Conv", "out_features": 2, "kernel_size": [3, 3]}
+    pool = {"_target_": "nnxtrain.nnx.max_pool", "window_shape": [2, 2], "strides": [2, 2]}
+    linear = {"_target_": "nnxtrain.nnx.Linear", "out_features": "num_classes"}
+    layers = [conv, pool, "nnxtrain.models.flatten", linear]
+    node = {"_target_": "nnxtrain.models.Layers", "layers": layers}
+    model = resolve(node, **IMAGES.runtime_values(), rngs=nnx.Rngs(0))
+    assert lowered(Classification(spec=IMAGES), model, IMAGES).signature() == PIXELS
 
 
 def test_numbers_are_the_models():
@@ -92,7 +100,7 @@ def test_numbers_are_the_models():
 
 def test_any_length_of_tokens_up_to_the_context():
     model = TransformerLM(17, input_shape=(8,), width=8, num_layers=1, num_heads=2, rngs=nnx.Rngs(0))  # fmt: skip
-    program = lowered(NextToken(), model, TOKENS)
+    program = lowered(LanguageModel(spec=TOKENS), model, TOKENS)
     x = examples(TOKENS, 2)["input"]
     whole, short = program.exported.call(x), program.exported.call(x[:, :3])
     np.testing.assert_allclose(short, whole[:, :3], atol=1e-5)  # a place does not see later ones
@@ -175,7 +183,7 @@ def test_a_model_that_does_not_work_says_so_itself():
 
 
 def test_a_task_without_answers():
-    class Embedding(NextToken):
+    class Embedding:
         def outputs(self, model, batch):
             return {"embedding": model(batch["input"])}
 
