@@ -51,7 +51,11 @@ def published(folder: Path, *, replace: bool) -> Iterator[Path]:
         if folder.exists():
             replaced = building.with_name(f"{building.name}.old")
             folder.rename(replaced)
-            building.rename(folder)
+            try:
+                building.rename(folder)
+            except OSError:
+                replaced.rename(folder)
+                raise
             shutil.rmtree(replaced, ignore_errors=True)
         else:
             building.rename(folder)

@@ -222,3 +222,10 @@ def test_pytorch_where_installed(tmp_path):
     loaded = nnx.load_safetensors(tmp_path / "theirs", target)
     for part in ("first", "second"):
         np.testing.assert_array_equal(loaded[part]["weight"], net.first.weight.detach().numpy())
+
+
+def test_the_file_is_as_readable_as_any_other(tmp_path):
+    (tmp_path / "other").touch()
+    nnx.save_safetensors(tmp_path / "m.safetensors", {"x": jnp.ones(2)})
+    modes = [(tmp_path / name).stat().st_mode for name in ("m.safetensors", "other")]
+    assert modes[0] == modes[1]

@@ -97,7 +97,11 @@ def save_safetensors(
             f"the metadata name {min(taken)!r} is the path of a shared value; choose another"
         )
     temporary = file.with_name(f".{file.name}.tmp")
+    temporary.unlink(missing_ok=True)
+    temporary.touch()
+    mode = temporary.stat().st_mode  # the package makes files that only their owner can read
     save_file(tensors, temporary, metadata=held | extra or None)
+    temporary.chmod(mode)
     with open(temporary, "rb") as written:
         os.fsync(written.fileno())
     os.replace(temporary, file)
