@@ -6,12 +6,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
 from nnxtrain import nnx
 from nnxtrain.config import resolve
 from nnxtrain.data import Spec
 from nnxtrain.errors import InputError
-from nnxtrain.exporting.program import export_program, infer
+from nnxtrain.exporting.program import WEIGHTS, export_program, infer
 from nnxtrain.exporting.reloading import compare
 from nnxtrain.models import MLP, LeNet, LinearRegression, ResNet, RNNClassifier, TransformerLM, ViT
 from nnxtrain.tasks import Classification, LanguageModel, Regression, SequenceClassification
@@ -132,6 +133,32 @@ def test_weights_as_an_argument():
     kernel, bias = np.full((5, 2), 2.0, np.float32), np.array([1.0, -1.0], np.float32)
     found = program.exported.call({"linear.kernel": kernel, "linear.bias": bias}, x)
     np.testing.assert_allclose(found, x / 2 @ kernel + bias, rtol=1e-5, atol=1e-5)
+
+
+class Mixed(nnx.Module):
+    """A kernel that two layers share, in bfloat16; an array that is no Variable; statistics; a random stream."""
+
+    def __init__(self, rngs):
+        self.first = nnx.Linear(5, 5, param_dtype=jnp.bfloat16, rngs=rngs)
+        self.second = nnx.Linear(5, 5, rngs=rngs)
+        self.second.kernel = self.first.kernel
+        self.table = jnp.arange(5.0)
+        self.dropout = nnx.Dropout(0.5, rngs=rngs)
+        self.norm = nnx.BatchNorm(5, rngs=rngs)
+
+    def __call__(self, x):
+        return self.norm(self.dropout(self.second(self.first(x) + self.table)))[:, :2]
+
+
+def test_the_file_of_weights_is_the_argument(tmp_path):
+    model = Mixed(nnx.Rngs(0))
+    task = Regression(spec=NUMBERS, standardize=False)
+    program = lowered(task, model, NUMBERS, separate=True)
+    nnx.save_safetensors(tmp_path / "weights.safetensors", model, WEIGHTS)
+    weights = load_file(tmp_path / "weights.safetensors")
+    assert {"first.kernel", "table", "norm.mean"} <= weights.keys()
+    x = examples(NUMBERS)["input"]
+    np.testing.assert_allclose(program.exported.call(weights, x), model(x), rtol=1e-5, atol=1e-6)
 
 
 class ByPlatform(nnx.Module):
