@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from nnxtrain.data.assembly import Division, assemble
+from nnxtrain.data.paths import existing_file
 from nnxtrain.data.source import Splits
 from nnxtrain.errors import InputError, nearest
 
@@ -23,9 +24,9 @@ class ArrayFiles:
     Args:
       train: A ``.npz`` with arrays named ``input`` and ``label`` (or ``target``), or for each such name a file:
         ``{input: x.npy, label: y.npy}``; ``file.npz:name`` is one array of a ``.npz``. Images are
-        ``uint8[N, height, width, channels]``, other inputs ``float32[N, ...]`` (numbers of other kinds are read into memory
-        and become such); labels are whole numbers ``[N]``, targets numbers ``[N]`` or ``[N, targets]``. Of sequences
-        ``length``, whole numbers ``[N]``, may say how many steps count.
+        ``uint8[N, height, width, channels]``, other inputs ``float32[N, ...]`` or ``[N]`` (numbers of other kinds are
+        read into memory and become such); labels are whole numbers ``[N]``, targets numbers ``[N]`` or ``[N, targets]``.
+        Of sequences ``length``, whole numbers ``[N]``, may say how many steps count.
       validation: The same; None takes ``validation_fraction`` of train.
       test: The same; None takes ``test_fraction`` of train.
       class_names: In the order of the labels; None calls them by their numbers.
@@ -73,7 +74,7 @@ def _read(files: Files, key: str, vocab_size: int | None) -> dict[str, np.ndarra
     if isinstance(files, Mapping):
         arrays = {name: read_array(str(file), f"{key}.{name}") for name, file in files.items()}
     elif str(files).endswith(".npz"):
-        path = _existing(files, key)
+        path = existing_file(files, key)
         arrays = {name: _member(path, name, key) for name in _members(path, key)}
     else:
         raise InputError(
@@ -86,15 +87,29 @@ def _read(files: Files, key: str, vocab_size: int | None) -> dict[str, np.ndarra
         )
     if not {"label", "target"} & set(arrays):
         raise InputError(f"{key} has neither 'label' nor 'target'; it has {', '.join(arrays)}")
-    if "target" in arrays and arrays["target"].ndim == 1:
-        arrays["target"] = arrays["target"][:, None]
-    if arrays["input"].dtype.kind not in "biuf":
-        raise InputError(f"{key}: input must be numbers, got {arrays['input'].dtype}")
+    for name, array in arrays.items():
+        if not array.ndim or not len(array):
+            raise InputError(f"{key}: {name} has no rows, it is {array.dtype}{list(array.shape)}")
+        if name in ("input", "target") and (array.dtype.kind not in "biuf" or not array.size):
+            raise InputError(f"{key}: {name} must be numbers, got {array.dtype}{list(array.shape)}")
+    if "target" in arrays:
+        arrays["target"] = _columns(arrays["target"])
+        if arrays["target"].ndim != 2:
+            raise InputError(
+                f"{key}: targets are numbers [N] or [N, targets], got {list(arrays['target'].shape)}"
+            )
     if vocab_size is not None:
         arrays["input"] = _tokens(arrays["input"], vocab_size, key)
-    elif arrays["input"].dtype not in (np.uint8, np.float32):
-        arrays["input"] = arrays["input"].astype(np.float32)
+    else:
+        if arrays["input"].dtype not in (np.uint8, np.float32):
+            arrays["input"] = arrays["input"].astype(np.float32)
+        arrays["input"] = _columns(arrays["input"])
     return arrays
+
+
+def _columns(array: np.ndarray) -> np.ndarray:
+    """Numbers [N] as [N, 1], one for each example."""
+    return array[:, None] if array.ndim == 1 else array
 
 
 def _tokens(array: np.ndarray, vocab_size: int, key: str) -> np.ndarray:
@@ -114,26 +129,18 @@ def read_array(file: str, key: str) -> np.ndarray:
     """The array that ``file.npy`` or ``file.npz:name`` holds."""
     name, colon, member = file.rpartition(":")
     if colon and name.endswith(".npz"):
-        path = _existing(name, key)
+        path = existing_file(name, key)
         known = _members(path, key)
         if member not in known:
             raise InputError(
                 f"{key}: {name} has no array {member!r}{nearest(member, known)}; it has {', '.join(known)}"
             )
         return _member(path, member, key)
-    path = _existing(file, key)
+    path = existing_file(file, key)
     try:
         return np.load(path, mmap_mode="r", allow_pickle=False)
     except (ValueError, EOFError, OSError) as error:
         raise InputError(f"{key}: {file} is not a whole .npy file ({error})") from error
-
-
-def _existing(file: str | Path, key: str) -> Path:
-    path = Path(file).expanduser()
-    if not path.is_file():
-        siblings = [p.name for p in path.parent.glob("*.np[yz]")] if path.parent.is_dir() else []
-        raise InputError(f"{key}: there is no file {file}{nearest(path.name, siblings)}")
-    return path
 
 
 def _members(path: Path, key: str) -> list[str]:

@@ -165,6 +165,10 @@ def _classes(arrays: Arrays, names: Sequence[str] | None) -> dict:
         )
     if names is None:
         names = [str(number) for number in range(int(labels.max()) + 1)]
+    if len(names) < 2:
+        raise InputError(
+            f"data: labels of two or more classes are needed, there is one ({', '.join(map(str, names))})"
+        )
     return {"num_classes": len(names), "class_names": tuple(map(str, names))}
 
 

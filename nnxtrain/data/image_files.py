@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from nnxtrain.data.paths import nearest_sibling
 from nnxtrain.data.resizing import Resize, resized
-from nnxtrain.errors import InputError, nearest
+from nnxtrain.errors import InputError
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -53,8 +54,7 @@ def class_folders(folder: Path, key: str) -> list[str]:
     try:
         names = sorted(e.name for e in os.scandir(folder) if e.is_dir() and e.name[0] != ".")
     except OSError as error:
-        siblings = [p.name for p in folder.parent.iterdir()] if folder.parent.is_dir() else []
-        close = "" if folder.name in siblings else nearest(folder.name, siblings)
+        close = "" if folder.exists() else nearest_sibling(folder)
         raise InputError(f"{key}: cannot look into {folder}: {error.strerror}{close}") from error
     if names and _SPLIT_NAMES.issuperset(names):
         train = next((name for name in names if name.startswith("train")), names[0])

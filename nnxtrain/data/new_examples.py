@@ -12,10 +12,11 @@ import numpy as np
 
 from nnxtrain.data.array_files import read_array
 from nnxtrain.data.image_files import SUFFIXES, read_image
+from nnxtrain.data.paths import nearest_sibling
 from nnxtrain.data.resizing import Resize, resized
 from nnxtrain.data.source import Batch
 from nnxtrain.data.spec import Spec
-from nnxtrain.errors import InputError, nearest
+from nnxtrain.errors import InputError
 
 
 class NewExamples(Protocol):
@@ -92,7 +93,8 @@ def read_examples(paths: Sequence[str], dataset: Any, spec: Spec) -> NewExamples
         return joined([from_array(read_array(str(f), "files"), spec, str(f)) for f in files])
     if hasattr(dataset, "read"):
         return dataset.read(files)
-    if not (len(spec.input_shape) == 3 and spec.input_dtype == "uint8"):
+    images = len(spec.input_shape) == 3 and spec.input_shape[-1] in (1, 3)
+    if not (images and spec.input_dtype == "uint8"):
         raise InputError(
             f"{files[0]}: the run's data are {_form(spec)}; give such arrays in .npy files"
         )
@@ -112,7 +114,7 @@ def images_below(folder: str) -> list[str]:
     """
     path = Path(folder).expanduser()
     if not path.is_dir():
-        raise InputError(f"folder={folder}: there is no such folder{_nearest(path)}")
+        raise InputError(f"folder={folder}: there is no such folder{nearest_sibling(path)}")
     files = sorted(
         file
         for file in path.rglob("*")
@@ -140,12 +142,12 @@ def from_array(array: np.ndarray, spec: Spec, what: str = "inputs") -> NewArrays
         raise InputError(
             f"{what} is {array.dtype}{list(array.shape)}; the run's data are {_form(spec)}"
         )
-    if array.dtype != spec.input_dtype:
-        limit = {"uint8": 256, "int32": spec.vocab_size or 2**31}.get(spec.input_dtype)
+    limit = {"uint8": 256, "int32": spec.vocab_size or 2**31}.get(spec.input_dtype)
+    if limit and len(array) and not array.dtype == spec.input_dtype == "uint8":
         whole = array.dtype.kind != "f"
-        if limit and len(array) and not (whole and 0 <= array.min() <= array.max() < limit):
+        if not (whole and 0 <= array.min() <= array.max() < limit):
             raise InputError(f"{what}: expected whole numbers from 0 to {limit - 1}, {_form(spec)}")
-        array = array.astype(spec.input_dtype)
+    array = array.astype(spec.input_dtype, copy=False)
     return NewArrays([f"{what}:{row}" for row in range(len(array))], {"input": array})
 
 
@@ -178,12 +180,7 @@ def _found(path: str) -> list[Path]:
         raise InputError(f"files={path}: no file matches")
     if file.is_dir():
         raise InputError(f"files={path} is a folder; give folder={path}")
-    raise InputError(f"files={path}: there is no such file{_nearest(file)}")
-
-
-def _nearest(path: Path) -> str:
-    there = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
-    return nearest(path.name, there)
+    raise InputError(f"files={path}: there is no such file{nearest_sibling(file)}")
 
 
 def _form(spec: Spec) -> str:

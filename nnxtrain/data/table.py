@@ -12,6 +12,7 @@ import numpy as np
 
 from nnxtrain.data.assembly import Division, assemble
 from nnxtrain.data.new_examples import NewArrays, joined
+from nnxtrain.data.paths import existing_file
 from nnxtrain.data.source import Splits
 from nnxtrain.errors import InputError, nearest
 
@@ -130,7 +131,7 @@ class Table:
     def _inputs(self, table: Columns, key: str, encoding: Encoding) -> dict[str, np.ndarray]:
         parts = []
         for name in encoding.features:
-            column = _column(table, name, key)
+            column = _column(table, name, key, f"the column with data.ignore=[{name}]")
             if (words := encoding.words.get(name)) is not None:
                 numbers = _numbered(column, words, name, key)
                 parts.append(np.eye(len(words), dtype=np.float32)[numbers])
@@ -140,9 +141,11 @@ class Table:
 
     def _truth(self, table: Columns, key: str, encoding: Encoding) -> dict[str, np.ndarray]:
         if self.label is not None:
-            column = _column(table, self.label, key)
+            column = _column(table, self.label, key, "the row")
             return {"label": _numbered(column, encoding.classes, self.label, key)}
-        columns = [_floats(_column(table, name, key), name, key) for name in self.targets or ()]
+        columns = [
+            _floats(_column(table, name, key, "the row"), name, key) for name in self.targets or ()
+        ]
         return {"target": np.stack(columns, axis=1)}
 
 
@@ -163,7 +166,7 @@ class Encoding:
 
 def _read(file: str, key: str) -> dict[str, list[str]]:
     """The columns of a CSV file, as text."""
-    path = Path(file).expanduser()
+    path = existing_file(file, key)
     try:
         with path.open(newline="", encoding="utf-8-sig") as lines:
             reader = csv.reader(
@@ -179,9 +182,6 @@ def _read(file: str, key: str) -> dict[str, list[str]]:
                         f"{key}: {file}:{reader.line_num} has {len(row)} values, the header {len(header)} names"
                     )
                 rows.append(row)
-    except FileNotFoundError:
-        siblings = [p.name for p in path.parent.glob("*.[ct]sv")] if path.parent.is_dir() else []
-        raise InputError(f"{key}: there is no file {file}{nearest(path.name, siblings)}") from None
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{key}: {file} is not a CSV file ({error})") from error
     if twice := [name for name in header if header.count(name) > 1]:
@@ -191,15 +191,14 @@ def _read(file: str, key: str) -> dict[str, list[str]]:
     return {name: [value.strip() for value in column] for name, column in zip(header, zip(*rows))}
 
 
-def _column(table: Columns, name: str, key: str) -> list[str]:
-    """The values of a column, each of which must be there."""
+def _column(table: Columns, name: str, key: str, dispensable: str) -> list[str]:
+    """The values of a column, each of which must be there; ``dispensable``: what may be left out otherwise."""
     if name not in table:
         raise InputError(f"{key}: there is no column {name!r}; it has {', '.join(table)}")
     values = table[name]
     if "" in values:
         raise InputError(
-            f"{key}: row {values.index('') + 1} has no {name!r}; fill it in, or leave the column out with "
-            f"data.ignore=[{name}]"
+            f"{key}: row {values.index('') + 1} has no {name!r}; fill it in, or leave out {dispensable}"
         )
     return values
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -10,13 +10,13 @@ from typing import Literal
 import numpy as np
 
 from nnxtrain.data.assembly import Division
+from nnxtrain.data.paths import Files, existing_files
 from nnxtrain.data.source import Splits
 from nnxtrain.data.spec import Spec
 from nnxtrain.data.token_windows import assemble_windows
 from nnxtrain.data.tokenizers import ByteTokenizer, CharTokenizer
-from nnxtrain.errors import InputError, nearest
+from nnxtrain.errors import InputError
 
-Files = str | Sequence[str]
 _CHUNK = 2**20  # characters read at a time
 _CODES = 0x110000  # of Unicode
 
@@ -30,7 +30,7 @@ class Text:
       validation: The same; None takes ``validation_fraction`` from the end of train (before what test takes).
       test: The same; None takes ``test_fraction`` from the end of train.
       level: ``byte``: each byte is a token, files are mapped into memory. ``char``: each character of the train split is
-        one, sorted; files are UTF-8, and their tokens are kept in memory, one byte each for up to 256 characters.
+        one, sorted; files are UTF-8, and their tokens are kept in memory, one byte each for up to 255 characters.
       unknown: At level ``char``, what held-out text has beyond train's characters becomes one further token; otherwise it is
         an error.
       length: Tokens in a window.
@@ -74,7 +74,7 @@ class Text:
         division = Division(self.validation_fraction, self.test_fraction)
         given = {name: getattr(self, name) for name in ("train", "validation", "test")}
         paths = {
-            name: existing(files, f"data.{name}")
+            name: existing_files(files, f"data.{name}")
             for name, files in given.items()
             if files is not None
         }
@@ -92,20 +92,6 @@ class Text:
         return assemble_windows(
             streams, division, spec, stride=self.stride, eval_stride=self.eval_stride
         )
-
-
-def existing(files: Files, key: str) -> list[Path]:
-    """The paths of a file or a list of files, all of which are there."""
-    paths = [Path(file).expanduser() for file in ([files] if isinstance(files, str) else files)]
-    if not paths:
-        raise InputError(f"{key} names no file")
-    for path in paths:
-        if not path.is_file():
-            siblings = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
-            raise InputError(f"{key}: there is no file {path}{nearest(path.name, siblings)}")
-        if not path.stat().st_size:
-            raise InputError(f"{key}: {path} is empty")
-    return paths
 
 
 def _mapped(path: Path) -> np.ndarray:

@@ -9,9 +9,9 @@ from typing import Literal
 import numpy as np
 
 from nnxtrain.data.assembly import Division
+from nnxtrain.data.paths import Files, existing_files
 from nnxtrain.data.source import Splits
 from nnxtrain.data.spec import Spec
-from nnxtrain.data.text import Files, existing
 from nnxtrain.data.token_windows import assemble_windows
 from nnxtrain.data.tokenizers import Tokenizer
 from nnxtrain.errors import InputError
@@ -73,7 +73,9 @@ class Tokens:
         division = Division(self.validation_fraction, self.test_fraction)
         given = {name: getattr(self, name) for name in ("train", "validation", "test")}
         streams = {
-            name: [self._mapped(path, f"data.{name}") for path in existing(files, f"data.{name}")]
+            name: [
+                self._mapped(path, f"data.{name}") for path in existing_files(files, f"data.{name}")
+            ]
             for name, files in given.items()
             if files is not None
         }

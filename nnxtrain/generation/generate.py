@@ -56,7 +56,10 @@ def generate(
             f"{run_dir} has no language model that can go on from a prompt: {type(model).__name__} has no init_cache"
         )
     tokenizer = spec.tokenizer or TokenNumbers(spec.vocab_size)
-    tokens = tokenizer.encode(prompt)
+    try:
+        tokens = tokenizer.encode(prompt)
+    except InputError as error:
+        raise InputError(f"{error}; choose another prompt=TEXT") from error
     if not len(tokens):
         raise InputError("the prompt is empty; give prompt=TEXT to begin with")
     added = continued(
@@ -91,7 +94,7 @@ class TokenNumbers(Tokenizer):
             numbers = []
         if not numbers:
             raise InputError(
-                "the run's data has no tokenizer; give the prompt as token numbers, e.g. prompt='12 7 3'"
+                "the run's data has no tokenizer, so a prompt is token numbers such as '12 7 3'"
             )
         return checked(numbers, self.vocab_size)
 

@@ -58,6 +58,8 @@ class RNNClassifier(nnx.Module):
         dtype: Any = None,
         rngs: nnx.Rngs,
     ):
+        if num_layers < 1:
+            raise ValueError(f"RNNClassifier.num_layers must be at least 1, got {num_layers}")
         self.embed = None
         if vocab_size is not None:
             features = hidden_features if embedding_features is None else embedding_features

@@ -136,6 +136,8 @@ class TransformerLM(nnx.Module):
         _check("positions", positions, "learned", "rotary")
         _check("mlp", mlp, "gelu", "swiglu")
         _check("norm", norm, "layer", "rms")
+        if num_layers < 1:
+            raise ValueError(f"num_layers must be at least 1, got {num_layers}")
         if positions == "rotary" and width // num_heads % 2:
             raise ValueError(
                 f"rotary positions need heads of an even size; width={width} and num_heads={num_heads} do not give such"

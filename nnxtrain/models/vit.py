@@ -65,7 +65,7 @@ class ViT(nnx.Module):
         height, image_width, channels = image_shape(input_shape, "ViT")
         if patch_size is None:
             patch_size = 4 if min(height, image_width) < SMALL else 16
-        if height % patch_size or image_width % patch_size:
+        if patch_size < 1 or height % patch_size or image_width % patch_size:
             fitting = [n for n in range(1, 33) if height % n == image_width % n == 0]
             raise ValueError(
                 f"ViT.patch_size={patch_size} does not divide images of {height}x{image_width}; "

@@ -265,7 +265,7 @@ def cosine_restarts(
     def fall(count: Any) -> Any:
         cycle = jnp.minimum(jnp.sum(count >= ends), cycles - 1)
         begin, end = jnp.asarray(begins)[cycle], jnp.asarray(ends)[cycle]
-        done = jnp.clip((count - begin) / (end - begin), 0.0, 1.0)
+        done = jnp.clip((count - begin) / jnp.maximum(end - begin, 1), 0.0, 1.0)
         return learning_rate * (1 - (1 - final) * _half_cosine(done))
 
     return _after_warmup(learning_rate, rise, fall)

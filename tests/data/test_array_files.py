@@ -120,6 +120,17 @@ def test_the_test_split_does_not_depend_on_the_validation_share(tmp_path: Path) 
         ({"input": IMAGES, "label": LABELS[:9]}, "50 inputs but 9 labels"),
         ({"input": IMAGES, "label": LABELS / 1}, "labels must be whole numbers"),
         ({"input": IMAGES, "label": LABELS - 1}, "label -1"),
+        ({"input": IMAGES, "label": LABELS * 0}, "two or more classes are needed"),
+        (
+            {"input": IMAGES[:0], "label": LABELS[:0]},
+            r"input has no rows, it is uint8\[0, 4, 5, 3\]",
+        ),
+        ({"input": IMAGES, "label": np.array(3)}, r"label has no rows, it is int64\[\]"),
+        ({"input": IMAGES, "target": np.array(["a"] * 50)}, "target must be numbers, got <U1"),
+        (
+            {"input": IMAGES, "target": IMAGES},
+            r"targets are numbers \[N\] or \[N, targets\], got \[50, 4, 5, 3\]",
+        ),
         ({"input": IMAGES, "label": np.array([{}] * 50)}, "cannot be read|Python objects"),
     ],
 )
@@ -140,10 +151,20 @@ def test_features_that_are_not_numbers(tmp_path: Path) -> None:
         ArrayFiles(saved(tmp_path, input=features, label=LABELS)).load()
 
 
+def test_a_number_for_each_example_is_a_column(tmp_path: Path) -> None:
+    path = saved(tmp_path, input=np.arange(50), target=np.arange(50.0))
+    train = ArrayFiles(path).load().train
+    batch = train.batch(np.arange(3))
+    np.testing.assert_array_equal(batch["input"], batch["target"])
+    assert (batch["input"].shape, train.spec.runtime_values()["in_features"]) == ((3, 1), 1)
+
+
 def test_files_that_are_not_there_or_damaged(tmp_path: Path) -> None:
     saved(tmp_path)
     with pytest.raises(InputError, match=r"no file .*sets.npz.*set.npz"):
         ArrayFiles(str(tmp_path / "sets.npz")).load()
+    with pytest.raises(InputError, match=r"data.train.input: .* is a folder; name a file in it"):
+        ArrayFiles({"input": str(tmp_path)}).load()
     (tmp_path / "bad.npz").write_bytes(b"not a zip")
     with pytest.raises(InputError, match=r"bad.npz is not a whole .npz file"):
         ArrayFiles(str(tmp_path / "bad.npz")).load()

@@ -65,6 +65,12 @@ def test_files_for_the_other_splits(table: str, tmp_path: Path) -> None:
         ("size,b\n1,2\n", {"label": "sise"}, "has no column 'sise'; did you mean 'size'"),
         ("a,b\n1,2\n3\n", {"label": "b"}, r"t.csv:3 has 1 values, the header 2 names"),
         ("a,b\n1,2\n,3\n", {"label": "b"}, r"row 2 has no 'a'; .*data.ignore=\[a\]"),
+        ("a,b\n1,x\n2,\n", {"label": "b"}, "row 2 has no 'b'; fill it in, or leave out the row"),
+        (
+            "a,b\n1,x\n2,x\n",
+            {"label": "b"},
+            r"labels of two or more classes are needed, there is one \(x\)",
+        ),
         ("a,b\n1,2\nnan,3\n", {"label": "b"}, "row 2: 'a' is to be a number, got 'nan'"),
         ("a,b\n1,x\n2,3\n", {"targets": ["b"]}, "row 1: 'b' is to be a number, got 'x'"),
         ("a,a\n1,x\n", {"label": "a"}, "has two columns 'a'"),

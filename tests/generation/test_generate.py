@@ -82,7 +82,10 @@ def test_samples_are_told_apart(capsys):
 @pytest.mark.parametrize(
     ("argument", "message"),
     [
-        ("prompt=xyz", "error: the character 'x' (U+0078) is not in the vocabulary: 'abcdé'"),
+        (
+            "prompt=xyz",
+            "error: the character 'x' (U+0078) is not in the vocabulary: 'abcdé'; choose another prompt=TEXT",
+        ),
         ("prompt=", "error: prompt= is empty; give prompt=TEXT"),
         ("length=0", "error: length must be at least 1, got 0"),
         ("length=ten", "error: length=ten: expected a whole number"),

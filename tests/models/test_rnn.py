@@ -85,3 +85,8 @@ def test_rows_of_numbers_are_refused():
         ValueError, match=r"sequences \[length, features\].*these examples are \[4\]"
     ):
         build((4,))
+
+
+def test_no_layers_are_refused():
+    with pytest.raises(ValueError, match="num_layers must be at least 1, got 0"):
+        build(num_layers=0)

@@ -232,6 +232,7 @@ def test_the_small_ones_by_hand():
         ),
         ({"max_length": None}, "give max_length"),
         ({"num_heads": 3}, "num_heads must divide"),
+        ({"num_layers": 0}, "num_layers must be at least 1, got 0"),
     ],
 )
 def test_options_that_do_not_fit(options, message):

@@ -88,5 +88,7 @@ def test_bfloat16_computes_so_and_keeps_float32():
 def test_wrong_arguments():
     with pytest.raises(ValueError, match=r"patch_size=16 .* 28x28; these do: 1, 2, 4, 7, 14, 28"):
         abstract(input_shape=(28, 28, 1), patch_size=16)
+    with pytest.raises(ValueError, match=r"patch_size=0 does not divide"):
+        abstract(patch_size=0)
     with pytest.raises(ValueError, match=r"images \[height, width, channels\].*\[13\]"):
         abstract(input_shape=(13,))

@@ -110,6 +110,12 @@ def test_warm_up_is_a_line_from_0_and_the_end_is_the_last_rate(make):
     )
 
 
+def test_a_cycle_of_less_than_a_step_is_left_out():
+    """Of cycles that shrink to a tenth each, the last of a hundred steps has none."""
+    schedule = optim.cosine_restarts(0.1, 100, cycles=4, growth=0.1)
+    assert np.isfinite(values(schedule, [90, 99, 100, 101])).all()
+
+
 def test_steps_count_milestones_from_the_start_of_the_run():
     schedule = optim.step(1.0, 10, milestones=["4 steps"], warmup="2 steps", gamma=0.5)
     np.testing.assert_allclose(values(schedule, range(6)), [0, 0.5, 1, 1, 0.5, 0.5])
