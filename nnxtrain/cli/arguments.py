@@ -79,6 +79,10 @@ def parse(command: type[C], tokens: Sequence[str], verb: str) -> C:
             continue
         name, equals, value = token.partition("=")
         if name not in names:
+            bare = name.lstrip("-").replace("-", "_")
+            if bare in arguments:
+                example = f"{bare}={value or arguments[bare].metadata['metavar']}"
+                raise InputError(f"{verb}: no flag {name!r}; write {example}, without dashes")
             known = [*names, "--help"]
             hint = nearest(name, known) or f" (known: {', '.join(known)})"
             raise InputError(f"{verb}: no flag {name!r}{hint}")
@@ -97,7 +101,8 @@ def parse(command: type[C], tokens: Sequence[str], verb: str) -> C:
     if remaining:
         values[remaining.name] = tuple(others)
     elif others:
-        hint = nearest(others[0], [f"{name}=" for name in arguments])
+        choices = [f"{name}=" for name in arguments] + [_spelled(f) for f in flags]
+        hint = nearest(others[0], choices)
         expected = ", ".join(f"{name}=" for name in arguments) or "none"
         raise InputError(f"{verb}: unexpected argument {others[0]!r}{hint} (it takes {expected})")
     return command(**values)
