@@ -245,6 +245,8 @@ def checked(
 def beginning_from(overrides: Sequence[str]) -> list[str]:
     """Return overrides with ``from=DIR`` written out: those of that run, then the given ones, and ``init.run=DIR``.
 
+    What that run itself began with (its own ``init``) is left out: its weights have it.
+
     Raises:
         InputError: there is no such run.
     """
@@ -254,8 +256,12 @@ def beginning_from(overrides: Sequence[str]) -> list[str]:
     from nnxtrain.training.run_directory import RunDirectory
 
     run = RunDirectory.open(directory)
-    given = {text.partition("=")[0] for text in rest} | {"init.run"}
-    own = [text for text in run.origin["overrides"] if text.partition("=")[0] not in given]
+    given = {text.partition("=")[0] for text in rest}
+    own = [
+        text
+        for text in run.origin["overrides"]
+        if text.partition("=")[0] not in given and not text.startswith("init.")
+    ]
     return [*own, *rest, f"init.run='{run.path.absolute()}'"]
 
 

@@ -5,6 +5,7 @@ import pytest
 
 import nnxtrain
 from nnxtrain import nnx
+from nnxtrain.api import beginning_from
 from nnxtrain.config.saved import load
 from nnxtrain.errors import InputError
 from nnxtrain.training.restore import restore_model
@@ -57,6 +58,13 @@ def test_parts_may_stay_fresh_and_prefixes_may_have_other_names(trained):
     np.testing.assert_array_equal(new[0], averages.linears[0].kernel.value)
     assert np.abs(new[2] - averages.linears[1].kernel.value).max() < 0.01  # one step of Adam
     assert old[1].shape == new[2].shape
+    # A third run begins with all of this one: what it left fresh or renamed is its own affair.
+    third = beginning_from([f"from={run}", "init.checkpoint=last"])
+    assert [text for text in third if "init." in text] == [
+        "init.checkpoint=last",
+        f"init.run='{run}'",
+    ]
+    assert {"model.hidden=[16,16]", FROZEN} <= set(third)
 
 
 @pytest.mark.parametrize(
