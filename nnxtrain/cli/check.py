@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nnxtrain.cli.arguments import Command, argument, flag, rest
+from nnxtrain.cli.byte_size import byte_size
 from nnxtrain.cli.packages import open_packages
 from nnxtrain.errors import InputError, RunError
 
@@ -44,6 +45,7 @@ class Check(Command):
         config = api.checked(self.overrides, config_dirs=self.config_dir, packages=self.package)
         _show("config", f"{config.name}: keys, types, ranges and targets are right")
         from nnxtrain.training.check import estimate, one_step, overfit
+        from nnxtrain.training.run_summary import duration
         from nnxtrain.training.session import Session
 
         session = Session.open(config, packages=self.package)
@@ -63,9 +65,7 @@ class Check(Command):
             _show("overfit", f"one batch, {steps} steps: loss {first:.4g} to {last:.4g}")
             if trial.step_seconds:
                 total = trial.step_seconds * session.plan.total_steps
-                _show(
-                    "time", f"{trial.step_seconds:.3g} s a step; {_duration(total)} for all steps"
-                )
+                _show("time", f"{trial.step_seconds:.3g} s a step; {duration(total)} for all steps")
             if not last < first:
                 raise RunError(
                     "the loss of one batch did not fall: look at the learning rate, the loss and the labels"
@@ -103,11 +103,11 @@ def _cost(session: Session, found: Estimate) -> Iterator[Row]:
     trained, other = found.parameters
     frozen = f", {other:,} frozen" if other else ""
     yield "model", f"{session.config.model['_target_']}: {trained:,} parameters trained{frozen}"
-    held = ", ".join(f"{name} {_size(count)}" for name, count in found.state.items())
-    data = f", data {_size(found.data)}" if found.data else ""
-    step = "" if found.temporary is None else f", step {_size(found.temporary)}"
+    held = ", ".join(f"{name} {byte_size(count)}" for name, count in found.state.items())
+    data = f", data {byte_size(found.data)}" if found.data else ""
+    step = "" if found.temporary is None else f", step {byte_size(found.temporary)}"
     total = sum(found.state.values()) + found.data + (found.temporary or 0)
-    yield "memory", f"{_size(total)}: {held}{data}{step}"
+    yield "memory", f"{byte_size(total)}: {held}{data}{step}"
     if found.step_flops:
         size = session.config.trainer.batch_size
         each = found.step_flops / size
@@ -116,17 +116,3 @@ def _cost(session: Session, found: Estimate) -> Iterator[Row]:
 
 def _show(name: str, text: str) -> None:
     print(f"{name:<9}{text}", flush=True)
-
-
-def _size(count: float) -> str:
-    for unit in ("B", "KiB", "MiB"):
-        if count < 1024:
-            return f"{count:.4g} {unit}"
-        count /= 1024
-    return f"{count:.4g} GiB"
-
-
-def _duration(seconds: float) -> str:
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds} s"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from nnxtrain.cli.arguments import Command, argument, flag
+from nnxtrain.cli.byte_size import byte_size
 from nnxtrain.cli.finite import finite
 from nnxtrain.cli.runs_list import as_json
 from nnxtrain.cli.table import print_table
@@ -69,7 +70,11 @@ class RunsShow(Command):
         print()
         if checkpoints:
             table = [
-                (c["step"], c["score"] if c["score"] is not None else "", _size(c["bytes"]))
+                (
+                    c["step"],
+                    c["score"] if c["score"] is not None else "",
+                    byte_size(c["bytes"]) if c["bytes"] is not None else "",
+                )
                 for c in checkpoints
             ]
             print_table(["checkpoint", f"validation {run.monitor or 'score'}", "size"], table)
@@ -125,18 +130,3 @@ def _environment(origin: dict[str, Any]) -> list[tuple[str, str]]:
         ),
         ("git", f"{git['commit']}{changed}" if git.get("commit") else "no checkout"),
     ]
-
-
-def _size(size: int | None) -> str:
-    """Return bytes in few characters.
-
-    >>> [_size(x) for x in (512, 2048, 3_500_000, None)]
-    ['512 B', '2.0 KiB', '3.3 MiB', '']
-    """
-    if size is None:
-        return ""
-    number, units = float(size), ["B", "KiB", "MiB", "GiB"]
-    while number >= 1024 and len(units) > 1:
-        number /= 1024
-        units.pop(0)
-    return f"{size} B" if units[0] == "B" else f"{number:.1f} {units[0]}"

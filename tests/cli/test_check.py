@@ -27,7 +27,7 @@ def test_it_tells_what_a_run_is_and_costs(capsys):
     assert f"{parameters:,} parameters trained" in found["model"]
     # Adam keeps two numbers for each parameter.
     held = found["memory"].split(": ")[1]
-    one, two = (f"{parameters * size / 1024:.4g} KiB" for size in (4, 8))
+    one, two = (f"{parameters * size / 1024:.1f} KiB" for size in (4, 8))
     assert held.startswith(f"parameters {one}, optimizer {two}, averages {one}")
     # forward, and the two gradients of each product (but that of the images)
     products = 40 * (3072 * 16 * 2 + 16 * 5 * 3)
