@@ -6,7 +6,6 @@ import json
 from dataclasses import dataclass
 
 from nnxtrain.cli.arguments import Command, argument, flag
-from nnxtrain.cli.checkpoint_choice import checkpoint_choice
 from nnxtrain.cli.finite import finite
 from nnxtrain.cli.packages import open_packages
 
@@ -42,11 +41,10 @@ class Eval(Command):
 
         open_packages(self.package)
         directory = api.find_run(self.run, self.runs_dir)
-        which = checkpoint_choice(self.checkpoint)
         metrics = api.evaluate(
             directory,
             split=self.split,
-            checkpoint=which,
+            checkpoint=self.checkpoint,
             packages=self.package,
             details=self.details,
         )

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from nnxtrain.cli.arguments import Command, argument, flag
-from nnxtrain.cli.checkpoint_choice import checkpoint_choice
 from nnxtrain.cli.packages import open_packages
 from nnxtrain.cli.whole_number import whole_number
 
@@ -44,7 +43,7 @@ class Export(Command):
         found = api.export(
             self.run,
             self.out,
-            checkpoint=checkpoint_choice(self.checkpoint),
+            checkpoint=self.checkpoint,
             platforms=[name for name in self.platforms.split(",") if name],
             weights=self.weights,
             batch=None if self.batch is None else whole_number("batch", self.batch, 1),

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from nnxtrain.cli.arguments import Command, argument, flag
-from nnxtrain.cli.checkpoint_choice import checkpoint_choice
 from nnxtrain.cli.packages import open_packages
 
 
@@ -46,7 +45,7 @@ class Report(Command):
             self.run or [api.find_run(None, self.runs_dir)],
             self.out,
             split=self.split,
-            checkpoint=checkpoint_choice(self.checkpoint),
+            checkpoint=self.checkpoint,
             model=not self.no_model,
             overwrite=self.force,
             packages=self.package,

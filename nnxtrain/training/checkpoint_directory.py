@@ -97,7 +97,7 @@ class CheckpointDirectory:
         Raises ``InputError`` for another name, and where there is none.
         """
         if wanted not in ("best", "last"):
-            if not str(wanted).isdigit():
+            if not str(wanted).isdecimal():
                 raise InputError(
                     f"checkpoint={wanted}: choose best, last or a step{nearest(str(wanted), ['best', 'last'])}"
                 )

@@ -165,7 +165,7 @@ def test_without_safetensors(run, tmp_path, monkeypatch, capsys):
     ("argv", "line"),
     [
         (["run=nowhere"], "run 'nowhere' does not exist"),
-        (["checkpoint=bset"], "checkpoint=bset: expected best, last or a step such as 500; did you mean 'best'?"),
+        (["checkpoint=bset"], "checkpoint=bset: choose best, last or a step; did you mean 'best'?"),
         (["checkpoint=3"], "checkpoint"),
         (["--platforms", "gpu"], "--platforms: no 'gpu'; choose of cpu, cuda, rocm, tpu; did you mean 'cuda'?"),
         (["--platforms", ","], "--platforms: name at least one of cpu, cuda, rocm, tpu"),
