@@ -9,6 +9,7 @@ import numpy as np
 
 from nnxtrain.data.source import Source
 from nnxtrain.report.examination import Examination, Mistake, classes_of, worst
+from nnxtrain.training.evaluate import check_split
 from nnxtrain.training.predict import predict_source
 from nnxtrain.training.restore import restore_model
 
@@ -27,6 +28,7 @@ def examine(
 
     Raises: as :func:`nnxtrain.training.restore.restore_model`.
     """
+    check_split(split)
     session, state, step = restore_model(run_dir, checkpoint=checkpoint, packages=packages)
     source: Source = getattr(session.splits, split)
     if not hasattr(session.task, "predictions"):

@@ -65,6 +65,10 @@ def _standing(runs: Sequence[RunSummary]) -> str:
         started = f", started {run.started:%Y-%m-%d %H:%M}" if run.started else ""
         took = f", took {duration(run.seconds)}" if run.seconds is not None else ""
         lines.append(f'<p class="soft">{name}{state} at step {run.step:,}{of}{started}{took}</p>')
+        if not run.directory.has_checkpoint:
+            lines.append(
+                f'<p class="soft">{name}no checkpoint, so there is no model to look at</p>'
+            )
         if run.error:
             lines.append(f'<p class="bad">{escape(run.error)}</p>')
     return "".join(lines)

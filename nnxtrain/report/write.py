@@ -28,7 +28,8 @@ def write_report(
       runs: run directories.
       out: the file; by default ``report.html``, in the run's directory if there is one run.
       split, checkpoint: what each model is looked at with.
-      model: False makes the report from files alone: no confusion matrix, no mistakes.
+      model: False makes the report from files alone: no confusion matrix, no mistakes. So is it of a run that has no
+        checkpoint yet, or failed before its first.
       overwrite: whether a file may be replaced.
       packages: packages of the user that the runs' ``_target_`` may name.
 
@@ -51,7 +52,7 @@ def write_report(
     subjects = []
     for directory in directories:
         examination = None
-        if model:
+        if model and directory.has_checkpoint:
             from nnxtrain.report.examine import examine  # jax
 
             examination = examine(

@@ -8,7 +8,8 @@
       git.diff        uncommitted changes, if there were any
       plan.json       how many steps there are, and which metric decides what is best
       status.json     running, finished, interrupted or failed, and why
-      metrics.jsonl   what was measured
+      metrics.jsonl   what was measured; metrics.csv as a table
+      not_finite.json the step that stopped the run, if one was not finite
       checkpoints/    one directory a step
       run.lock        held while a process works on the run
 
@@ -147,7 +148,7 @@ class RunDirectory:
         runs = list_runs(runs_dir)
         if not runs:
             raise InputError(f"no runs under {str(runs_dir)!r}; start one with: nnxtrain fit")
-        return next((run for run in reversed(runs) if run._has_checkpoint()), runs[-1])
+        return next((run for run in reversed(runs) if run.has_checkpoint), runs[-1])
 
     @property
     def name(self) -> str:
@@ -225,7 +226,9 @@ class RunDirectory:
         except OSError as failure:
             raise RunError(f"{self.path}/{file}: {failure.strerror}") from failure
 
-    def _has_checkpoint(self) -> bool:
+    @property
+    def has_checkpoint(self) -> bool:
+        """Whether there is a checkpoint, complete or not."""
         return any(self.checkpoints_path.glob("[0-9]*"))
 
     def _is_run(self) -> bool:

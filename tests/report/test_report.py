@@ -9,8 +9,10 @@ from html.parser import HTMLParser
 import pytest
 
 from nnxtrain.cli.main import main
+from nnxtrain.errors import InputError
 from nnxtrain.report.write import write_report
 from nnxtrain.training.metrics_log import read_metrics
+from nnxtrain.training.run_directory import RunDirectory
 
 VOID = {"meta", "link", "img", "br"}
 
@@ -139,6 +141,24 @@ def test_bad_input_is_one_line(runs, arguments, message, capsys, tmp_path, monke
     assert message in err
     assert err.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_that_failed_before_its_first_checkpoint(runs, tmp_path, capsys):
+    failed = tmp_path / "failed"
+    shutil.copytree(runs[0], failed, ignore=shutil.ignore_patterns("[0-9]*", "metrics.jsonl"))
+    RunDirectory(failed).set_status("failed", error="step 2 is not finite")
+    assert main(["report", f"run={failed}"]) == 0
+    page = Page((failed / "report.html").read_text())
+    assert {"failed", "step 2 is not finite"} <= set(page.words)
+    assert "no checkpoint, so there is no model to look at" in page.words
+    both = [f"run={run}" for run in (failed, runs[1])]
+    assert main(["report", *both, f"out={tmp_path}/both.html"]) == 0
+    assert "Confusion matrix" in (tmp_path / "both.html").read_text()  # of the one that has a model
+
+
+def test_a_split_that_is_none_from_python(runs, tmp_path):
+    with pytest.raises(InputError, match="split=tets: choose train, validation, test"):
+        write_report(runs[:1], tmp_path / "r.html", split="tets")
 
 
 def test_what_users_wrote_is_escaped(runs, tmp_path):
