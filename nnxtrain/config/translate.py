@@ -171,7 +171,9 @@ class _Translation:
                 f"({group}: {options})"
             )
         if match := re.search(r"Could not delete from config\. '?(.*?)'? ", text):
-            return f"override '~{match[1]}': there is no such key or value to delete"
+            key = match[1]  # Hydra takes a null for a key that is not there
+            null = f"; of a key that is null, give both: {key}=0 '~{key}'" if "." in key else ""
+            return f"override '~{key}': there is no such key or value to delete{null}"
         for override in self.overrides:
             if override in text or override.lstrip("+~").partition("=")[0] in text:
                 return f"override {override!r}: {self.first.rstrip('.')}"

@@ -46,12 +46,10 @@ class Classes:
         >>> Classes(("cat", "dog"), np.array([[3, 1], [0, 4]])).confusions()
         [('cat', 'dog', 1, 0.25)]
         """
-        wrong = self.matrix * (1 - np.eye(len(self.matrix), dtype=self.matrix.dtype))
-        order = np.argsort(-wrong, axis=None, kind="stable")[:limit]
-        rows, columns = np.unravel_index(order, wrong.shape)
-        found = zip(rows.tolist(), columns.tolist(), wrong[rows, columns].tolist())
-        totals = self.matrix.sum(1)
-        return [(self.names[r], self.names[c], n, n / int(totals[r])) for r, c, n in found if n]
+        from nnxtrain.tasks.class_metrics import confusions  # jax
+
+        found = confusions(self.matrix, limit)
+        return [(self.names[c.true], self.names[c.predicted], c.count, c.share) for c in found]
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from nnxtrain import nnx
 
@@ -89,3 +90,26 @@ def class_scores(confusion: Any) -> ClassScores:
     return ClassScores(
         right / predicted, right / support, 2 * right / (predicted + support), support
     )
+
+
+class Confusion(NamedTuple):
+    """``count`` examples of class ``true`` were taken for class ``predicted``: ``share`` of all examples of ``true``."""
+
+    true: int
+    predicted: int
+    count: int
+    share: float
+
+
+def confusions(matrix: np.ndarray, limit: int) -> list[Confusion]:
+    """Return the pairs of classes most often confused, given int[classes, classes], ``[true, predicted]``.
+
+    >>> confusions(np.array([[3, 1], [2, 4]]), limit=1)[0]._asdict()
+    {'true': 1, 'predicted': 0, 'count': 2, 'share': 0.3333333333333333}
+    """
+    wrong = matrix * (1 - np.eye(len(matrix), dtype=matrix.dtype))
+    order = np.argsort(-wrong, axis=None, kind="stable")[:limit]
+    totals = matrix.sum(1).tolist()
+    pairs = zip(*(axis.tolist() for axis in np.unravel_index(order, wrong.shape)))
+    found = [(true, predicted, int(wrong[true, predicted])) for true, predicted in pairs]
+    return [Confusion(t, p, count, count / totals[t]) for t, p, count in found if count]

@@ -10,6 +10,7 @@ import numpy as np
 
 from nnxtrain.data.spec import Spec
 from nnxtrain.tasks.class_metrics import class_scores
+from nnxtrain.training.host_values import plain
 
 
 def details(diagnostics: Mapping[str, Any], spec: Spec) -> dict[str, Any]:
@@ -40,13 +41,8 @@ def details(diagnostics: Mapping[str, Any], spec: Spec) -> dict[str, Any]:
 
 def _rows(key: str, names: tuple[str, ...], columns: Mapping[str, Any]) -> list[dict[str, Any]]:
     """A dict for each name, with its number of each column."""
-    lists = {column: _plain(np.asarray(values)) for column, values in columns.items()}
+    lists = {column: plain(np.asarray(values)) for column, values in columns.items()}
     return [
         {key: name, **{column: values[row] for column, values in lists.items()}}
         for row, name in enumerate(names)
     ]
-
-
-def _plain(values: np.ndarray) -> list[Any]:
-    """Numbers as Python's, each the shortest decimal that means the same float32."""
-    return [float(str(x)) if np.issubdtype(values.dtype, np.floating) else int(x) for x in values]

@@ -6,6 +6,9 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, TextIO
 
+import numpy as np
+
+from nnxtrain.tasks.class_metrics import confusions
 from nnxtrain.training.progress import printable
 from nnxtrain.training.results_table import print_results
 
@@ -86,16 +89,18 @@ def _print_confusions(
     names: Sequence[str], matrix: Sequence[Sequence[int]], stream: TextIO
 ) -> None:
     """The pairs of classes that are taken for each other most often."""
-    found: list[dict[str, Any]] = [
-        {"true": names[i], "predicted": names[j], "count": n, "share of true": n / sum(row)}
-        for i, row in enumerate(matrix)
-        for j, n in enumerate(row)
-        if n and i != j
+    found = [
+        {
+            "true": names[c.true],
+            "predicted": names[c.predicted],
+            "count": c.count,
+            "share of true": c.share,
+        }
+        for c in confusions(np.asarray(matrix), MOST_CONFUSIONS)
     ]
     print("\nmost frequent confusions" if found else "\nno confusions", file=stream)
     if found:
-        found.sort(key=lambda row: -row["count"])
-        print_results(found[:MOST_CONFUSIONS], stream=stream)
+        print_results(found, stream=stream)
 
 
 def _width(stream: TextIO) -> int:

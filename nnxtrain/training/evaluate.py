@@ -44,7 +44,9 @@ def evaluate(
         return found | session.evaluate(state.averaged, split)
     task, source = session.task, getattr(session.placed, split)
     if not hasattr(task, "diagnostics"):
-        raise InputError(f"--details: {type(task).__name__} has no diagnostics")
+        raise InputError(
+            f"--details: the task {type(task).__name__} has no method diagnostics(), which says what they are"
+        )
     both = nnx.MultiMetric(metrics=task.metrics(), diagnostics=task.diagnostics())
     batch_size = min(session.config.trainer.eval_batch_size, len(source))
     values = measure(session.eval_step, both, state.averaged, source, batch_size=batch_size)

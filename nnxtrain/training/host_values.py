@@ -1,4 +1,4 @@
-"""Bring metric values from the device to Python."""
+"""Numbers of the device and of NumPy as Python's."""
 
 from __future__ import annotations
 
@@ -18,3 +18,12 @@ def host_values(metrics: Mapping[str, Any]) -> dict[str, float]:
     """
     fetched = jax.device_get(dict(metrics))
     return {name: float(str(np.asarray(fetched[name])[()])) for name in metrics}
+
+
+def plain(values: np.ndarray) -> list[Any]:
+    """Return the numbers (or booleans) of a vector; of floats the shortest decimal that means the same.
+
+    >>> plain(np.float32([0.1, 2])), plain(np.array([True, False])), plain(np.int32([3]))
+    ([0.1, 2.0], [True, False], [3])
+    """
+    return [float(str(x)) for x in values] if values.dtype.kind == "f" else values.tolist()

@@ -88,7 +88,9 @@ def predict(
     session, state, step = restore_model(run_dir, checkpoint=checkpoint, packages=packages)
     task, spec = session.task, session.splits.train.spec
     if not hasattr(task, "predictions"):
-        raise InputError(f"predict: the task {type(task).__name__} predicts no examples")
+        raise InputError(
+            f"predict: the task {type(task).__name__} has no method predictions(outputs), which says what to write"
+        )
     source: Source | NewExamples
     if inputs is not None:
         source = from_array(np.asarray(inputs), spec)

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from nnxtrain.data.spec import Spec
+from nnxtrain.training.host_values import plain
 
 Format = Literal["csv", "jsonl"]
 
@@ -64,9 +65,9 @@ def _named(name: str, values: np.ndarray, spec: Spec) -> Iterator[tuple[str, lis
     """The columns that an array becomes."""
     classes, targets = spec.class_names, spec.target_names
     if values.ndim == 1:
-        plain = _plain(values)
+        numbers = plain(values)
         of_class = name in ("prediction", "label") and classes
-        yield name, [classes[number] for number in plain] if of_class else plain
+        yield name, [classes[number] for number in numbers] if of_class else numbers
         return
     rows = values.reshape(len(values), -1)
     parts: Sequence[str] = [f"{name}_{number}" for number in range(rows.shape[1])]
@@ -74,14 +75,7 @@ def _named(name: str, values: np.ndarray, spec: Spec) -> Iterator[tuple[str, lis
         parts = [f"probability_{class_name}" for class_name in classes]
     elif name in ("prediction", "target") and len(targets) == rows.shape[1]:
         parts = targets if name == "prediction" else [f"true_{target}" for target in targets]
-    yield from ((part, _plain(rows[:, column])) for column, part in enumerate(parts))
-
-
-def _plain(values: np.ndarray) -> list[Any]:
-    """Python's numbers; of floats the shortest decimal that means the same."""
-    if values.dtype.kind != "f":
-        return values.tolist()
-    return [float(str(x)) for x in values]
+    yield from ((part, plain(rows[:, column])) for column, part in enumerate(parts))
 
 
 def as_text(table: Mapping[str, Sequence[Any]], format: Format) -> str:

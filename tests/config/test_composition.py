@@ -113,6 +113,7 @@ def test_shipped_recipes_compose(tree):
         (["data=???"], "data is not chosen; give data=OPTION (arrays"),
         (["~model"], "override '~model': model has no value"),
         (["~nothing"], "override '~nothing': there is no such key or value to delete"),
+        (["~task.mean"], "to delete; of a key that is null, give both: task.mean=0 '~task.mean'"),
         (["config=null"], "override 'config=null': expected the name of an option (config: "),
         (["trainer=3"], "override 'trainer=3': expected the name of an option (trainer: default)"),
         (["lenet_cifar5"], "override 'lenet_cifar5' is not of the form KEY=VALUE; did you mean 'config=lenet_cifar5'?"),
