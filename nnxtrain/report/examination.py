@@ -49,7 +49,7 @@ class Classes:
         from nnxtrain.tasks.class_metrics import confusions  # jax
 
         found = confusions(self.matrix, limit)
-        return [(self.names[c.true], self.names[c.predicted], c.count, c.share) for c in found]
+        return [(self.names[c.true], self.names[c.predicted], c.examples, c.share) for c in found]
 
 
 @dataclass(frozen=True)

@@ -93,11 +93,11 @@ def class_scores(confusion: Any) -> ClassScores:
 
 
 class Confusion(NamedTuple):
-    """``count`` examples of class ``true`` were taken for class ``predicted``: ``share`` of all examples of ``true``."""
+    """``examples`` of class ``true`` were taken for class ``predicted``: ``share`` of all examples of ``true``."""
 
     true: int
     predicted: int
-    count: int
+    examples: int
     share: float
 
 
@@ -105,7 +105,7 @@ def confusions(matrix: np.ndarray, limit: int) -> list[Confusion]:
     """Return the pairs of classes most often confused, given int[classes, classes], ``[true, predicted]``.
 
     >>> confusions(np.array([[3, 1], [2, 4]]), limit=1)[0]._asdict()
-    {'true': 1, 'predicted': 0, 'count': 2, 'share': 0.3333333333333333}
+    {'true': 1, 'predicted': 0, 'examples': 2, 'share': 0.3333333333333333}
     """
     wrong = matrix * (1 - np.eye(len(matrix), dtype=matrix.dtype))
     order = np.argsort(-wrong, axis=None, kind="stable")[:limit]

@@ -93,7 +93,7 @@ def _print_confusions(
         {
             "true": names[c.true],
             "predicted": names[c.predicted],
-            "count": c.count,
+            "count": c.examples,
             "share of true": c.share,
         }
         for c in confusions(np.asarray(matrix), MOST_CONFUSIONS)
