@@ -1,11 +1,14 @@
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import nnxtrain
 from nnxtrain import nnx
+from nnxtrain.api import checked
 from nnxtrain.data.spec import Spec
 from nnxtrain.tasks import SequenceClassification
+from nnxtrain.training.gradients import gradients
+from nnxtrain.training.session import Session
 
 TOKENS = Spec((4,), "int32", 2, ("no", "yes"), vocab_size=9)
 ROWS = Spec((4, 3), "float32", 2, ("no", "yes"), (1.0, 1.0, 1.0), (2.0, 2.0, 2.0))
@@ -68,19 +71,29 @@ def test_a_model_that_takes_neither_is_called_plainly():
 
 
 @pytest.mark.parametrize("tokens", [True, False])
-def test_what_is_padding_makes_no_difference_to_a_run(tmp_path, tokens):
+def test_what_is_padding_makes_no_difference_to_a_step(tmp_path, tokens):
     rng = np.random.default_rng(0)
     rows = rng.integers(0, 9, (60, 6)) if tokens else rng.normal(size=(60, 6, 3)).astype("float32")
     length = rng.integers(1, 7, 60)
-    results = []
+    sessions = []
     for filler in (0, 7):
         padded = rows.copy()
         padded[np.arange(6) >= length[:, None]] = filler
         path = tmp_path / f"{filler}.npz"
         np.savez(path, input=padded, label=np.arange(60) % 2, length=length)
         given = ["data.vocab_size=9"] if tokens else ["task.mean=0", "task.std=1"]
-        run = nnxtrain.fit(["data=arrays", f"data.train={path}", "task=sequence_classification", "model=gru",
-                            "model.hidden_features=4", "trainer.steps=3", "trainer.epochs=null",
-                            "trainer.batch_size=16", f"runs_dir={tmp_path}/runs", *given])  # fmt: skip
-        results.append(run.results)
-    assert results[0] == results[1]
+        config = checked(["data=arrays", f"data.train={path}", "task=sequence_classification", "model=gru",
+                          "model.hidden_features=4", "trainer.batch_size=16", *given])  # fmt: skip
+        sessions.append(Session.open(config))
+    task, model = sessions[0].task, sessions[0].build().model
+
+    @nnx.jit
+    def step(model, batch):
+        return gradients(task, model, task.metrics(), batch, wrt=nnx.Param)
+
+    batches = [session.splits.train.batch(np.arange(16)) for session in sessions]
+    assert not np.array_equal(batches[0]["input"], batches[1]["input"])
+    (loss, grads), (other_loss, other_grads) = (step(model, batch) for batch in batches)
+    assert loss == other_loss > 0
+    jax.tree.map(np.testing.assert_array_equal, grads, other_grads)
+    assert max(np.abs(x).max() for x in jax.tree.leaves(grads)) > 0
