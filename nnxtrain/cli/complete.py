@@ -111,8 +111,9 @@ def _rest(
     if "NAME" in metavar and not any("=" not in word for word in typed):
         return tree["data"]
     found = [*_overrides(tree, typed, current)]
-    if command.__name__ == "Fit":
-        found += [f"run={run}" for run in _runs(typed)] if current.startswith("run=") else ["run="]
+    for name in {"Fit": ("run", "from"), "Check": ("from",)}.get(command.__name__, ()):
+        named = current.startswith(f"{name}=")
+        found += [f"{name}={run}" for run in _runs(typed)] if named else [f"{name}="]
     return found
 
 

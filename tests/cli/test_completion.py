@@ -55,6 +55,8 @@ def test_runs_and_folders(tmp_path):
     for name in ("2026_a", "2026_b", ".new-c"):
         (tmp_path / "runs" / name / "run.json").write_text("{}")
     assert found("nnxtrain fit run=") == ["run=runs/2026_a", "run=runs/2026_b"]
+    assert found("nnxtrain check from=runs/2026_b") == ["from=runs/2026_b"]
+    assert found("nnxtrain fit fr") == ["from="]
     assert found("nnxtrain eval run=runs/2026_b") == ["run=runs/2026_b"]
     assert found("nnxtrain runs compare runs/2026_a ru") == ["run=", "runs/2026_a", "runs/2026_b"]
     assert found("nnxtrain fit --config-dir mi") == ["mine/"]
@@ -70,7 +72,7 @@ def test_every_key_and_option_is_offered():
     keys = {key for key in flattened(to_container(compose())) if "." in key}
     offered = {
         key.rstrip("=")
-        for group in ("model", "data", "optim", "task", "trainer")
+        for group in ("model", "data", "optim", "task", "trainer", "init")
         for key in found(f"nnxtrain fit {group}.")
     }
     assert {key for key in keys if not key.startswith(("augment.", "optim.optimizer."))} <= offered
