@@ -43,6 +43,7 @@ class ColorJitter(_ColorTransform):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        self.require_unit_scale()
         for name in ("brightness", "contrast", "saturation"):
             self.require(getattr(self, name) >= 0.0, name, "at least 0")
         self.require(0.0 <= self.hue <= 0.5, "hue", "between 0 and 0.5")

@@ -24,6 +24,7 @@ class GaussianNoise(ImageTransform):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        self.require_unit_scale()
         self.require(self.std >= 0.0, "std", "at least 0")
 
     def row(self, numbers: jax.Array, image: jax.Array) -> jax.Array:

@@ -86,6 +86,20 @@ class RandomTransform(Transform):
         if len(self.spec.input_shape) != 3 or self.spec.vocab_size is not None:
             self.refuse("images [height, width, channels]")
 
+    def require_unit_scale(self) -> None:
+        """Raise an InputError where the statistics of float images show that these are not on the 0..1 scale."""
+        mean, std = (
+            self.spec.mean,
+            self.spec.std,
+        )  # no deviation there is above 0.5; 1 says that a channel is constant
+        if self.spec.input_dtype != "uint8" and not (
+            all(0.0 <= m <= 1.0 for m in mean) and all(s <= 0.5 or s == 1.0 for s in std)
+        ):
+            raise InputError(
+                f"augment: {type(self).__name__} needs images on the 0..1 scale; these have the means "
+                f"[{', '.join(f'{m:.3g}' for m in mean)}]; save bytes (uint8) or numbers from 0 to 1, or leave it out"
+            )
+
     def refuse(self, wanted: str) -> None:
         """Raise an InputError: the data is of another kind."""
         raise InputError(

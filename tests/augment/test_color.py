@@ -85,6 +85,20 @@ def test_noise_has_the_standard_deviation(rgb):
     assert np.asarray(dark).min() == 0.0
 
 
+@pytest.mark.parametrize("transform", [ColorJitter, GaussianNoise])
+def test_float_images_on_another_scale_are_refused(transform):
+    """What these give is cut to 0..1, which would spoil standardized images or numbers up to 255."""
+
+    def images(mean, std):
+        return Spec((4, 4, 3), "float32", mean=(mean,) * 3, std=(std,) * 3)
+
+    for spec in (images(0.01, 0.99), images(127.5, 60.0), images(-0.2, 0.3)):
+        with pytest.raises(InputError, match=r"needs images on the 0\.\.1 scale; .*means \["):
+            transform(spec=spec)
+    for spec in (images(0.5, 0.5), images(0.3, 1.0)):  # black and white; all pixels are 0.3
+        transform(spec=spec)
+
+
 def test_refusals(rgb):
     with pytest.raises(InputError, match=r"ColorJitter\.hue must be between 0 and 0\.5, got 0\.6"):
         ColorJitter(hue=0.6, spec=rgb)
