@@ -38,16 +38,26 @@ def build(name, spec, **arguments):
 @pytest.mark.parametrize("name", ROWS)
 def test_a_row_depends_on_its_image_its_number_and_the_key_alone(name, rgb, batch):
     transform = build(name, rgb)
-    run = jax.jit(transform)
-    whole = np.asarray(run(KEY, batch)["input"])
-    np.testing.assert_array_equal(run(KEY, batch)["input"], whole)
-    # Rows 5 to 8 computed alone, as a process that holds only them would.
-    numbers = row_numbers(KEY, 16, transform.draws)[5:9]
-    part = jax.jit(transform.apply)(numbers, {"input": batch["input"][5:9]})["input"]
-    np.testing.assert_allclose(part, whole[5:9], rtol=1e-6, atol=1e-6)
-    assert not np.array_equal(run(jax.random.key(8), batch)["input"], whole)
+    apply = jax.jit(transform.apply)  # what a call does with the numbers of its rows
+    numbers = row_numbers(KEY, 16, transform.draws)
+    whole = np.asarray(apply(numbers, batch)["input"])
+    # The rows in another order, and other rows around rows 5 to 8: each comes out as it did.
+    order = np.random.default_rng(0).permutation(16)
+    moved = apply(numbers[order], {**batch, "input": batch["input"][order]})["input"]
+    np.testing.assert_array_equal(moved, whole[order])
+    others = {**batch, "input": batch["input"][::-1].copy()}
+    others["input"][5:9] = batch["input"][5:9]
+    np.testing.assert_array_equal(apply(numbers, others)["input"][5:9], whole[5:9])
+    assert not np.array_equal(apply(numbers[::-1], batch)["input"], whole)
     alike = {**batch, "input": np.tile(batch["input"][:1], (16, 1, 1, 1))}
-    assert len({row.tobytes() for row in np.asarray(run(KEY, alike)["input"])}) > 1
+    assert len({row.tobytes() for row in np.asarray(apply(numbers, alike)["input"])}) > 1
+
+
+def test_a_call_draws_the_numbers_of_its_rows(rgb, batch):
+    flip = build("HorizontalFlip", rgb)
+    expected = flip.apply(row_numbers(KEY, 16, flip.draws), batch)["input"]
+    np.testing.assert_array_equal(flip(KEY, batch)["input"], expected)
+    assert not np.array_equal(flip(jax.random.key(8), batch)["input"], expected)
 
 
 @pytest.mark.parametrize("name", ROWS)

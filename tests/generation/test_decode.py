@@ -56,7 +56,7 @@ def test_greedy_tokens_are_those_of_whole_calls(model, logits_of, length):
 @one_kind
 def test_a_prompt_longer_than_the_context_counts_with_its_end(model):
     long = np.random.default_rng(0).integers(0, 7, 30)
-    options = {"length": 5, "sampling": Sampling(temperature=0)}
+    options = {"length": 9, "sampling": Sampling(temperature=0)}
     made = continued(model, long, **options)
     np.testing.assert_array_equal(made, continued(model, long[-8:], **options))
 
@@ -86,6 +86,6 @@ def test_first_tokens_come_as_often_as_the_model_says(model, logits_of):
 @one_kind
 def test_the_model_is_left_as_it_was(model):
     before = nnx.graphdef(model), jax.tree.leaves(nnx.state(model))
-    continued(model, PROMPT, length=3, sampling=Sampling())
+    continued(model, PROMPT, length=10, num=3, sampling=Sampling())
     assert nnx.graphdef(model) == before[0]
     assert all(a is b for a, b in zip(jax.tree.leaves(nnx.state(model)), before[1]))
