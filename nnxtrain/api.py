@@ -245,7 +245,8 @@ def checked(
 def beginning_from(overrides: Sequence[str]) -> list[str]:
     """Return overrides with ``from=DIR`` written out: those of that run, then the given ones, and ``init.run=DIR``.
 
-    What that run itself began with (its own ``init``) is left out: its weights have it.
+    Left out are what that run itself began with (its own ``init``), as its weights have it, and what it set in a section
+    that is chosen anew: ``data=cifar10`` drops its ``data.name=...``.
 
     Raises:
         InputError: there is no such run.
@@ -256,13 +257,18 @@ def beginning_from(overrides: Sequence[str]) -> list[str]:
     from nnxtrain.training.run_directory import RunDirectory
 
     run = RunDirectory.open(directory)
-    given = {text.partition("=")[0] for text in rest}
+    replaced = ["init", *(text.lstrip("+~").partition("=")[0] for text in rest)]
     own = [
         text
         for text in run.origin["overrides"]
-        if text.partition("=")[0] not in given and not text.startswith("init.")
+        if not any(_within(text.lstrip("+~").partition("=")[0], key) for key in replaced)
     ]
     return [*own, *rest, f"init.run='{run.path.absolute()}'"]
+
+
+def _within(key: str, section: str) -> bool:
+    """Whether a key is that of a section (or value), or of something in it."""
+    return key == section or key.startswith((f"{section}.", f"{section}/"))
 
 
 def _training() -> Any:

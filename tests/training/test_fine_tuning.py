@@ -65,6 +65,9 @@ def test_parts_may_stay_fresh_and_prefixes_may_have_other_names(trained):
         f"init.run='{run}'",
     ]
     assert {"model.hidden=[16,16]", FROZEN} <= set(third)
+    other = beginning_from([f"from={run}", "data=cifar10"])  # not with the name of the old data
+    assert [text for text in other if text.startswith("data")] == ["data=cifar10"]
+    assert {"model=mlp", "model.hidden=[16,16]"} <= set(other)
 
 
 @pytest.mark.parametrize(
