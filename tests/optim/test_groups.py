@@ -41,9 +41,10 @@ def train(config, steps=4):
     optimizer = nnx.Optimizer(model, made.tx, wrt=made.wrt)
     before, gradients = by_path(nnx.state(model, nnx.Param)), []
     x = jnp.arange(6.0).reshape(2, 3)
+    wrt = nnx.DiffState(0, made.wrt)
+    gradient = nnx.jit(nnx.grad(lambda m, t: jnp.square(m(x) - t).sum(), argnums=wrt))
     for step in range(steps):
-        wrt = nnx.DiffState(0, made.wrt)
-        grads = nnx.grad(lambda m, t=step: jnp.square(m(x) - t).sum(), argnums=wrt)(model)
+        grads = gradient(model, step)
         gradients.append(by_path(grads))
         optimizer.update(model, grads)
     return before, by_path(nnx.state(model, nnx.Param)), gradients
