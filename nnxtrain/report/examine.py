@@ -33,7 +33,7 @@ def examine(
     source: Source = getattr(session.splits, split)
     if not hasattr(session.task, "predictions"):
         return Examination(split, step, len(source))
-    batch_size = min(session.config.trainer.eval_batch_size, len(source))
+    batch_size = session.eval_batch_size(source)
     found = predict_source(session.task, state.averaged, source, batch_size=batch_size)
     spec = source.spec
     if _is_row(found, "label", "prediction"):

@@ -14,7 +14,7 @@ from nnxtrain.data.placement import resident, resident_shapes
 from nnxtrain.errors import RunError
 from nnxtrain.training.host_values import host_values
 from nnxtrain.training.session import Session
-from nnxtrain.training.state import TrainState, abstract, create
+from nnxtrain.training.state import TrainState, abstract
 from nnxtrain.training.step import make_train_step
 
 
@@ -85,7 +85,7 @@ def estimate(session: Session, *, compiled: bool = True) -> Estimate:
 
 def one_step(session: Session) -> Trial:
     """Make one training step. Raises RunError where it is not finite."""
-    return _steps(session, create(session.build), 1)
+    return _steps(session, session.build(), 1)
 
 
 def overfit(session: Session, steps: int) -> Trial:
@@ -93,7 +93,7 @@ def overfit(session: Session, steps: int) -> Trial:
 
     Raises RunError where a step is not finite.
     """
-    return _steps(session, create(session.build), steps)
+    return _steps(session, session.build(), steps)
 
 
 def _steps(session: Session, state: TrainState, count: int) -> Trial:

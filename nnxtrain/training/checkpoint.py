@@ -134,7 +134,9 @@ class Checkpoints(CheckpointDirectory):
                 raise
             error.add_note(str(failure))  # what went wrong first is what to report
 
-    def restore(self, checkpoint: Checkpoint, like: Tree) -> dict[str, Any]:
+    def restore(
+        self, checkpoint: Checkpoint, like: Tree, *, partial: bool = False
+    ) -> dict[str, Any]:
         """Return the saved arrays in the structure, and on the devices, of ``like``.
 
         Args:
@@ -142,12 +144,16 @@ class Checkpoints(CheckpointDirectory):
           like: nested dicts of jax arrays, or of ``jax.ShapeDtypeStruct`` with shardings (without,
             the first device is meant); where it has a numpy array, so has the result. The devices
             may be others, and more or fewer, than those that saved.
+          partial: what ``like`` leaves out is not read; without it, every saved path must be in ``like``.
 
         Raises ``InputError`` unless every path, shape and dtype agree (Orbax alone would cast),
         naming the first that do not; ``RunError`` if the files cannot be read.
         """
         wanted = array_tree.flatten(like)
-        differing = array_tree.differences(checkpoint.arrays, array_tree.specs(wanted))
+        saved = checkpoint.arrays
+        if partial:
+            saved = {path: spec for path, spec in saved.items() if path in wanted}
+        differing = array_tree.differences(saved, array_tree.specs(wanted))
         if differing:
             more = f"; and {len(differing) - 3} more" if len(differing) > 3 else ""
             raise InputError(

@@ -48,7 +48,7 @@ def evaluate(
             f"--details: the task {type(task).__name__} has no method diagnostics(), which says what they are"
         )
     both = nnx.MultiMetric(metrics=task.metrics(), diagnostics=task.diagnostics())
-    batch_size = min(session.config.trainer.eval_batch_size, len(source))
+    batch_size = session.eval_batch_size(source)
     values = measure(session.eval_step, both, state.averaged, source, batch_size=batch_size)
     return {
         **found,

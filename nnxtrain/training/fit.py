@@ -28,7 +28,7 @@ from nnxtrain.training.resume import check_length, overridden
 from nnxtrain.training.run_directory import RunDirectory
 from nnxtrain.training.run_log import RunLog, build_loggers
 from nnxtrain.training.session import Session
-from nnxtrain.training.state import TrainState, abstract, arrays_of, create, put_arrays
+from nnxtrain.training.state import TrainState, abstract, arrays_of, put_arrays
 
 
 @dataclass(frozen=True)
@@ -55,9 +55,7 @@ def fit(
     """
     loggers = build_loggers(config, packages)
     session = Session.open(config, packages=packages)
-    # A model that cannot be built, or weights that do not fit it, leave no run directory behind.
-    abstract(session.build)
-    _ = session.start
+    session.look_over()  # what does not work leaves no run directory behind
     directory = RunDirectory.create(
         config.runs_dir,
         config.name or "run",
@@ -170,7 +168,7 @@ def _summary(state: TrainState, session: Session) -> str:
 def _state(session: Session, checkpoints: Checkpoints, checkpoint: Checkpoint | None) -> TrainState:
     """A fresh state, or the one of a checkpoint."""
     if checkpoint is None:
-        return create(session.build)
+        return session.build()
     state = abstract(session.build)
     put_arrays(state, checkpoints.restore(checkpoint, arrays_of(state)))
     return state

@@ -120,7 +120,9 @@ class Loop:
         self.state.metrics.reset()
         self.state.grad_norm.reset()
         now, (then, since) = time.perf_counter(), self.log_start
-        metrics |= host_values({"learning_rate": np.float32(self.session.schedule(step - 1))})
+        updates = int(self.state.optimizer.step.value)  # fewer than steps where some were left out
+        rates = self.session.rates.items()
+        metrics |= host_values({name: np.float32(rate(updates - 1)) for name, rate in rates})
         if self.session.config.trainer.on_nonfinite is OnNonfinite.skip:
             metrics["skipped"] = int(self.state.skipped.value)
         metrics["examples_per_second"] = round(

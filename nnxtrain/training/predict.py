@@ -100,7 +100,7 @@ def predict(
         source = getattr(session.splits, split or "test")
     if not len(source):
         raise InputError("predict: there are no examples")
-    batch_size = min(session.config.trainer.eval_batch_size, len(source))
+    batch_size = session.eval_batch_size(source)
     arrays = predict_source(task, state.averaged, source, batch_size=batch_size)
     return Predictions(getattr(source, "names", None), arrays, spec, step)
 

@@ -26,7 +26,9 @@ class Restored(NamedTuple):
 def restore_model(
     run_dir: Path, *, checkpoint: str | int = "best", packages: Sequence[str] = ()
 ) -> Restored:
-    """Return the run's session, its state (``state.averaged`` is the model to use) and the checkpoint's step.
+    """Return the run's session, its state and the checkpoint's step.
+
+    Of the state only the models are read: ``state.averaged`` is the one to use.
 
     Args:
       run_dir: a run directory; nothing in it is changed.
@@ -45,13 +47,14 @@ def restore_model(
         chosen = checkpoints.choose(checkpoint)
         session = Session.open(config, packages=packages)
         state = abstract(session.build)
+        like = {name: part for name, part in arrays_of(state).items() if name in ("model", "ema")}
         try:
-            arrays = checkpoints.restore(chosen, arrays_of(state))
+            arrays = checkpoints.restore(chosen, like, partial=True)
         except RunError:
             if chosen.path.exists():
                 raise
             # The run is in training, and has replaced it by a newer one meanwhile.
             chosen = checkpoints.choose(checkpoint)
-            arrays = checkpoints.restore(chosen, arrays_of(state))
+            arrays = checkpoints.restore(chosen, like, partial=True)
         put_arrays(state, arrays)
     return Restored(session, state, chosen.step)

@@ -25,7 +25,11 @@ ALLOWED = (
     "trainer.checkpoint_every",
     "trainer.keep_last",
     "trainer.keep_best",
+    "trainer.patience",
+    "trainer.min_delta",
+    "trainer.profile",
 )
+RHYTHM = ("trainer.log_every", "trainer.eval_every", "trainer.checkpoint_every")
 LENGTH = ("trainer.epochs", "trainer.steps")
 
 
@@ -46,6 +50,11 @@ def overridden(
             raise InputError(
                 f"{key} cannot change in a resumed run, it would contradict the steps that are done{nearest(key, ALLOWED)} "
                 f"(allowed: {', '.join(ALLOWED)}); start a new run for it"
+            )
+        if key in RHYTHM and config.trainer.steps_per_call > 1:
+            raise InputError(
+                f"{key} cannot change in this run: it says which steps trainer.steps_per_call puts into one call; "
+                "start a new run"
             )
         if key in LENGTH and (planned := _over_the_length(config, packages)):
             raise InputError(

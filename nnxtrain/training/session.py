@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Sized
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from nnxtrain import nnx
@@ -16,7 +18,7 @@ from nnxtrain.config.schema import Config, OnNonfinite, Precision
 from nnxtrain.data.placement import place, resident
 from nnxtrain.data.sampler import steps_per_epoch
 from nnxtrain.data.source import Batch, Source, Splits
-from nnxtrain.errors import InputError
+from nnxtrain.errors import InputError, NnxtrainError
 from nnxtrain.optim import Optimization, build_optimizer, build_rates
 from nnxtrain.training.evaluation import evaluate_source
 from nnxtrain.training.initial import Start, find_start
@@ -33,7 +35,8 @@ class Session:
     Attributes:
       splits: the examples, on the host.
       placed: the same as training and evaluation read them, small sets from the device.
-      build: makes a fresh state; call it through ``state.create``.
+      rates: learning rates by step, counted in updates; that of each group with one of its own too.
+      build: makes a fresh state.
     """
 
     config: Config
@@ -43,7 +46,7 @@ class Session:
     task: Any
     augment: Augment
     monitor: Monitor
-    schedule: optax.Schedule
+    rates: dict[str, optax.Schedule]
     build: Callable[[], TrainState]
     packages: Sequence[str] = ()
 
@@ -68,7 +71,7 @@ class Session:
             )
         values = spec.runtime_values() | _dtype(config, packages)
         length = {"total_steps": plan.total_steps, "steps_per_epoch": plan.steps_per_epoch}
-        schedule = build_rates(config.optim, **length, packages=packages)["learning_rate"]
+        rates = build_rates(config.optim, **length, packages=packages)
         optimizations: list[Optimization] = []  # the first, for all: another tx compiles anew
 
         def build() -> TrainState:
@@ -91,7 +94,7 @@ class Session:
                 loss_scaling=trainer.precision is Precision.float16,
             )
 
-        return cls(config, splits, placed, plan, task, augment, monitor, schedule, build, packages)
+        return cls(config, splits, placed, plan, task, augment, monitor, rates, build, packages)
 
     @cached_property
     def start(self) -> Start | None:
@@ -103,6 +106,31 @@ class Session:
         if init.run is None and init.file is None:
             return None
         return find_start(init, abstract(self.build).model, packages=self.packages)
+
+    def look_over(self) -> None:
+        """Build the state and run the model on a batch by shapes alone, and look at the weights it is to begin with.
+
+        Raises InputError for a model, task or augmentation that does not work on this data.
+        """
+        rows = np.arange(self.config.trainer.batch_size)
+        arrays = self.splits.train.batch(rows)
+        batch = {name: jax.ShapeDtypeStruct(a.shape, a.dtype) for name, a in arrays.items()}
+
+        def outputs(model: nnx.Module, batch: Batch) -> Any:
+            key = jax.random.key(0)
+            return self.task.outputs(model, self.augment(key, batch))
+
+        model = abstract(self.build).model
+        try:
+            nnx.eval_shape(outputs, model, batch)
+        except NnxtrainError:
+            raise
+        except Exception as error:  # whatever a user's model raises
+            first = (str(error).splitlines() or [""])[0]
+            raise InputError(
+                f"{self.config.model['_target_']} does not work on a batch of this data: {type(error).__name__}: {first}"
+            ) from error
+        _ = self.start
 
     @cached_property
     def train_steps(self) -> dict[int, Any]:
@@ -132,8 +160,12 @@ class Session:
     def evaluate(self, model: nnx.Module, split: str) -> dict[str, float]:
         """Metrics of a model on ``train``, ``validation`` or ``test``."""
         source: Source = getattr(self.placed, split)
-        batch_size = min(self.config.trainer.eval_batch_size, len(source))
-        return evaluate_source(self.eval_step, self.task, model, source, batch_size=batch_size)
+        size = self.eval_batch_size(source)
+        return evaluate_source(self.eval_step, self.task, model, source, batch_size=size)
+
+    def eval_batch_size(self, source: Sized) -> int:
+        """Examples in a batch of an evaluation: no more than there are."""
+        return min(self.config.trainer.eval_batch_size, len(source))
 
 
 def _dtype(config: Config, packages: Sequence[str]) -> dict[str, Any]:

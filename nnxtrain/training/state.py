@@ -66,11 +66,6 @@ class TrainState(nnx.Module):
         return self.model if self.ema is None else self.ema.apply_to(self.model)
 
 
-def create(build: Callable[[], TrainState]) -> TrainState:
-    """Run ``build`` as one compiled program: one compilation instead of one for each parameter's shape."""
-    return nnx.jit(build)()
-
-
 def abstract(build: Callable[[], TrainState]) -> TrainState:
     """Run ``build`` without computing; :func:`put_arrays` then fills the result."""
     return nnx.eval_shape(build)

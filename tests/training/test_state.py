@@ -7,7 +7,7 @@ from nnxtrain import nnx
 from nnxtrain.data import ArraySource, Spec
 from nnxtrain.models import MLP
 from nnxtrain.training.evaluation import evaluate_source
-from nnxtrain.training.state import TrainState, abstract, arrays_of, create, put_arrays
+from nnxtrain.training.state import TrainState, abstract, arrays_of, put_arrays
 from nnxtrain.training.step import make_eval_step, make_train_step
 
 
@@ -36,7 +36,7 @@ def assert_equal(a, b):
 
 def test_a_state_restored_from_its_arrays_goes_on_the_same_way():
     step = make_train_step(Task())
-    state = create(build)
+    state = build()
     step(state, BATCH)
     arrays = jax.tree.map(np.array, arrays_of(state))
     assert all(isinstance(key, str) for key in arrays["model"]["linears"])
@@ -52,7 +52,7 @@ def test_a_state_restored_from_its_arrays_goes_on_the_same_way():
 
 
 def test_an_evaluation_changes_metrics_and_nothing_else():
-    state = create(build)
+    state = build()
     before = jax.tree.map(np.array, arrays_of(state))
     metrics = Task().metrics()
     state.model.eval()
@@ -66,7 +66,7 @@ def test_an_evaluation_changes_metrics_and_nothing_else():
 
 def test_training_compiles_once():
     step = make_train_step(Task())
-    state = create(build)
+    state = build()
     for _ in range(4):
         step(state, BATCH)
         state.metrics.reset()

@@ -10,7 +10,7 @@ from nnxtrain.data import ArraySource, Spec
 from nnxtrain.data.placement import place, resident
 from nnxtrain.data.source import Splits, Subset
 from nnxtrain.training.diagnosis import diagnose
-from nnxtrain.training.state import TrainState, arrays_of, create
+from nnxtrain.training.state import TrainState, arrays_of
 from nnxtrain.training.step import make_train_step, parameters_finite
 
 
@@ -44,7 +44,7 @@ def batches(count, rows=12, **extra):
 
 
 def after(batches, *, state=None, **options):
-    state = state or create(build)
+    state = state or build()
     step = make_train_step(Task(), **options)
     for batch in batches:
         step(state, batch)
@@ -77,7 +77,7 @@ def test_parts_of_a_batch_make_the_step_of_the_whole_and_that_is_numpys(extra):
     for path, value in flat(whole).items():
         np.testing.assert_allclose(flat(parts)[path], value, atol=1e-6, err_msg=path)
 
-    fresh = create(build)
+    fresh = build()
     kernel, bias = np.array(fresh.model.kernel.value)[:, 0], float(fresh.model.bias.value[0])
     momentum = np.zeros(4)
     for batch in data:
@@ -92,7 +92,7 @@ def test_parts_of_a_batch_make_the_step_of_the_whole_and_that_is_numpys(extra):
 
 
 def test_the_average_of_the_parameters_follows_its_formula():
-    state = create(lambda: build(ema_decay=0.8))
+    state = build(ema_decay=0.8)
     step = make_train_step(Task())
     expected = np.array(state.model.kernel.value, np.float64)
     for batch in batches(4):
@@ -119,8 +119,8 @@ def poisoned(batch):
 @pytest.mark.parametrize("steps_per_call", [1, 4])
 def test_a_state_stays_what_it_was_before_a_step_that_is_not_finite(steps_per_call):
     data = batches(4)
-    before = after(data[:2], state=create(lambda: build(ema_decay=0.9)))
-    state = create(lambda: build(ema_decay=0.9))
+    before = after(data[:2], state=build(ema_decay=0.9))
+    state = build(ema_decay=0.9)
     step = make_train_step(Task(), steps_per_call=steps_per_call)
     bad = [*data[:2], poisoned(data[2]), data[3]]
     if steps_per_call == 1:
@@ -153,7 +153,7 @@ def test_a_loss_scale_comes_down_at_an_overflow_and_the_step_is_left_out():
         **data[0],
         "target": np.full(12, 1e17, np.float32),
     }  # its gradient times 2**15 overflows nothing, 2**70 would
-    state = create(lambda: build(loss_scaling=True))
+    state = build(loss_scaling=True)
     state.loss_scale.scale.value = jnp.asarray(2.0**80, jnp.float32)
     step = make_train_step(Task())
     kernel = np.array(state.model.kernel.value)
@@ -161,14 +161,14 @@ def test_a_loss_scale_comes_down_at_an_overflow_and_the_step_is_left_out():
     assert float(state.loss_scale.value) == 2.0**79
     np.testing.assert_array_equal(state.model.kernel.value, kernel)
     state.loss_scale.scale.value = jnp.asarray(2.0**10, jnp.float32)
-    plain = create(build)
+    plain = build()
     make_train_step(Task())(plain, data[1])
     step(state, data[1])
     np.testing.assert_allclose(state.model.kernel.value, plain.model.kernel.value, rtol=1e-6)
 
 
 def test_where_the_scale_cannot_come_down_a_step_that_is_not_finite_halts():
-    state = create(lambda: build(loss_scaling=True))
+    state = build(loss_scaling=True)
     state.loss_scale.scale.value = jnp.ones((), jnp.float32)
     assert bool(make_train_step(Task())(state, poisoned(batches(1)[0])))
 
@@ -180,7 +180,7 @@ def test_the_same_steps_from_the_device_and_from_the_host():
     half = Subset(Subset(source, np.arange(39, -1, -1)), np.arange(30))
     on_device = place(Splits(half, source, source), "device")
     assert resident(on_device.train)["input"] is resident(on_device.test)["input"]
-    host, device = create(build), create(build)
+    host, device = build(), build()
     step = make_train_step(Task())
     for ids in ([3, 1, 29, 7], [0, 2, 4, 6]):
         step(host, half.batch(np.array(ids)))
