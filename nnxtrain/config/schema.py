@@ -188,6 +188,8 @@ def problems(config: Config) -> Iterator[tuple[str, str]]:
     for pair in config.init.map:
         if pair.count(":") != 1:
             yield "init.map", f"expected OLD:NEW, e.g. [encoder:backbone.encoder], got {pair!r}"
+    if trainer.min_delta and trainer.patience is None:
+        yield "trainer.min_delta", "has no effect without trainer.patience=N; give both"
     window = trainer.profile
     if window is not None and (len(window) != 2 or not 1 <= window[0] <= window[1]):
         yield "trainer.profile", f"expected [first, last] step, e.g. [10,20], got {window}"

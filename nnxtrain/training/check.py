@@ -44,7 +44,7 @@ class Trial:
     Attributes:
       first_seconds: until the first step was made, compiling included.
       step_seconds: of one step, the median of the others; None after a single one.
-      losses: of each step, before its update.
+      losses: of each step, before its update (or the task's first metric, where it has none called loss).
     """
 
     first_seconds: float
@@ -108,7 +108,8 @@ def _steps(session: Session, state: TrainState, count: int) -> Trial:
         seconds.append(time.perf_counter() - began)
         if halted:
             raise RunError(f"step {number + 1} on the first batch is not finite")
-        losses.append(host_values(state.metrics.compute())["loss"])
+        metrics = host_values(state.metrics.compute())
+        losses.append(metrics.get("loss", next(iter(metrics.values()))))
         state.metrics.reset()
     return Trial(seconds[0], float(np.median(seconds[1:])) if count > 1 else None, losses)
 

@@ -28,8 +28,8 @@ class NotFiniteError(RunError):
         self.step, self.ids, self.where = step, ids, where
         some = ", ".join(map(str, ids[:4])) + (", ..." if len(ids) > 4 else "")
         super().__init__(
-            f"step {step} is not finite, first {where}; the batch is training examples {some}; the checkpoints from before "
-            "are kept; try a smaller optim.learning_rate or optim.clip_norm=1, or trainer.on_nonfinite=skip"
+            f"step {step} is not finite, first {where}; the batch is training examples {some}; what was saved before "
+            "is kept; try a smaller optim.learning_rate or optim.clip_norm=1, or trainer.on_nonfinite=skip"
         )
 
 

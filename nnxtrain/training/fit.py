@@ -143,6 +143,9 @@ def _opening(directory: RunDirectory, session: Session, newest: Checkpoint | Non
     if newest is None:
         return f"training {directory.path}"
     resuming = f"resuming {directory.path} at step {newest.step}"
+    patience, (_, waited) = session.config.trainer.patience, newest.info["early_stopping"]
+    if patience is not None and waited >= patience:
+        return f"{resuming}, where it stopped early; to go on add trainer.patience=N, more than {waited}"
     if newest.step < session.plan.total_steps:
         return resuming
     length = "steps" if session.config.trainer.epochs is None else "epochs"

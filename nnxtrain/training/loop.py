@@ -123,7 +123,8 @@ class Loop:
         updates = int(self.state.optimizer.step.value)  # fewer than steps where some were left out
         rates = self.session.rates.items()
         metrics |= host_values({name: np.float32(rate(updates - 1)) for name, rate in rates})
-        if self.session.config.trainer.on_nonfinite is OnNonfinite.skip:
+        trainer = self.session.config.trainer
+        if trainer.on_nonfinite is OnNonfinite.skip or self.state.loss_scale is not None:
             metrics["skipped"] = int(self.state.skipped.value)
         metrics["examples_per_second"] = round(
             (step - since) * self.session.config.trainer.batch_size / (now - then), 1

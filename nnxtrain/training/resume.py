@@ -28,6 +28,7 @@ ALLOWED = (
     "trainer.patience",
     "trainer.min_delta",
     "trainer.profile",
+    "trainer.on_nonfinite",
 )
 RHYTHM = ("trainer.log_every", "trainer.eval_every", "trainer.checkpoint_every")
 LENGTH = ("trainer.epochs", "trainer.steps")
