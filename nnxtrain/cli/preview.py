@@ -49,7 +49,8 @@ class DataPreview(Command):
         from nnxtrain.storage.atomic_write import atomic_write
 
         count, step = whole_number("examples", self.examples, 1), whole_number("step", self.step, 0)
-        path = self._path()
+        if self.out:
+            self._path()  # refused before the data is loaded
         open_packages(self.package)
         composition = compose_with_origins(self.overrides, self.config_dir)
         config = composition.config
@@ -59,6 +60,7 @@ class DataPreview(Command):
         augment = resolve(config.augment, packages=self.package, spec=source.spec)
         pairs = list(_examples(config, source, augment, step, count))
         if source.spec.unit == "images":
+            path = self._path()
             title = " / ".join([config.name or "run", *self.overrides, f"from step {step}"])
             picture = _png(pairs, source.spec, title)
             try:

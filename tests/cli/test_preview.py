@@ -121,6 +121,7 @@ def test_rows_of_numbers_are_printed(tmp_path, capsys):
 
 def test_windows_of_text_are_printed(tmp_path, capsys):
     (tmp_path / "book.txt").write_text("the quick brown fox jumps over the lazy dog. " * 20)
+    (tmp_path / "preview.png").write_text("mine")  # no picture is made, so it is not in the way
     data = ["data=text", "data.train=book.txt", "data.length=16", *STEP, "examples=2"]
     assert main(["data", "preview", *data]) == 0
     lines = capsys.readouterr().out.splitlines()
