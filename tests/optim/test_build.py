@@ -10,7 +10,7 @@ from nnxtrain.config.checks import check
 from nnxtrain.config.schema import OptimConfig
 from nnxtrain.errors import InputError
 from nnxtrain.optim import build_optimizer
-from nnxtrain.training.state import TrainState, create
+from nnxtrain.training.state import TrainState
 from nnxtrain.training.step import make_train_step
 
 ADAM = {"_target_": "optax.adam", "b1": 0.8}
@@ -114,7 +114,7 @@ def test_each_option_lowers_the_loss_in_the_compiled_step(option):
             made.append(build_optimizer(config.optim, model, 12, steps_per_epoch=6))
         return TrainState(model, made[0].tx, Task().metrics(), wrt=made[0].wrt)
 
-    trained, step = create(state), make_train_step(Task())
+    trained, step = state(), make_train_step(Task())
     losses = []
     for _ in range(12):
         step(trained, {"x": np.eye(4, dtype=np.float32)})

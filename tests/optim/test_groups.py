@@ -10,7 +10,7 @@ from nnxtrain import nnx
 from nnxtrain.config.schema import GroupConfig, OptimConfig
 from nnxtrain.errors import InputError
 from nnxtrain.optim import build_optimizer, cosine
-from nnxtrain.training.state import TrainState, abstract, arrays_of, create
+from nnxtrain.training.state import TrainState, abstract, arrays_of
 from nnxtrain.training.step import make_train_step
 
 ADAMW = {"_target_": "optax.adamw", "weight_decay": 0.1}
@@ -174,7 +174,7 @@ def frozen_body():
         return TrainState(model, made[0].tx, Task().metrics(), wrt=made[0].wrt)
 
     abstract(build)  # as fit does it first
-    state = create(build)
+    state = build()
     before = jax.tree.map(np.array, arrays_of(state))
     step = make_train_step(Task())
     for _ in range(3):
