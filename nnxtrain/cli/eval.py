@@ -6,8 +6,8 @@ import json
 from dataclasses import dataclass
 
 from nnxtrain.cli.arguments import Command, argument, flag
-from nnxtrain.cli.finite import finite
 from nnxtrain.cli.packages import open_packages
+from nnxtrain.storage.json_values import finite
 
 
 @dataclass(frozen=True)

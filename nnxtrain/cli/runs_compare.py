@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from nnxtrain.cli.arguments import Command, argument, flag, rest
-from nnxtrain.cli.finite import finite
 from nnxtrain.cli.table import print_table
 from nnxtrain.errors import InputError
+from nnxtrain.storage.json_values import finite
 
 
 @dataclass(frozen=True)

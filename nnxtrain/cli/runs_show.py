@@ -8,9 +8,9 @@ from typing import Any
 
 from nnxtrain.cli.arguments import Command, argument, flag
 from nnxtrain.cli.byte_size import byte_size
-from nnxtrain.cli.finite import finite
 from nnxtrain.cli.runs_list import as_json
 from nnxtrain.cli.table import print_table
+from nnxtrain.storage.json_values import finite
 
 
 @dataclass(frozen=True)

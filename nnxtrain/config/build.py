@@ -65,19 +65,22 @@ def resolve(node: Any, *, packages: Sequence[str] = (), **runtime: Any) -> Any:
     return _build(node, packages, runtime)
 
 
-def takes(node: Any, name: str, *, packages: Sequence[str] = ()) -> bool:
-    """Whether a node, or one nested in it, has a parameter ``name`` that a runtime value can go to.
+def is_told(value: Any, name: str, packages: Sequence[str] = ()) -> bool:
+    """Return whether the run gives its value ``name`` to a node, or to one that is nested in it.
 
-    >>> takes({"_target_": "nnxtrain.nnx.Linear"}, "dtype"), takes({"_target_": "optax.adam"}, "dtype")
+    >>> chain = {"_target_": "optax.chain", "_args_": [{"_target_": "optax.adam"}]}
+    >>> is_told(chain, "learning_rate"), is_told(chain, "total_steps")
     (True, False)
+    >>> is_told({"_target_": "nnxtrain.optim.cosine", "total_steps": 100}, "total_steps")
+    False
     """
-    if isinstance(node, list | tuple):
-        return any(takes(item, name, packages=packages) for item in node)
-    if not isinstance(node, Mapping):
-        return False
-    if is_node(node) and name in parameters(locate(node["_target_"], packages)):
-        return True
-    return any(takes(item, name, packages=packages) for item in node.values())
+    if is_node(value):
+        if value.get("_partial_", False):
+            return False
+        if name not in value and name in parameters(locate(value["_target_"], packages)):
+            return True
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return any(is_told(item, name, packages) for item in inner)
 
 
 def _build(node: Mapping[str, Any], packages: Sequence[str], runtime: dict[str, Any]) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from nnxtrain.config.build import is_node
+from nnxtrain.config.build import is_told
 from nnxtrain.config.patterns import compile_pattern
 from nnxtrain.config.schema import GroupConfig, OptimConfig
 from nnxtrain.config.signature import parameters
@@ -21,24 +21,6 @@ def decay_argument(optimizer: Mapping[str, Any], packages: Sequence[str] = ()) -
     """
     known = parameters(locate(optimizer["_target_"], packages))
     return next((name for name in ("weight_decay", "weight_decay_rate") if name in known), None)
-
-
-def is_told(value: Any, name: str, packages: Sequence[str] = ()) -> bool:
-    """Return whether the run gives its value ``name`` to a node, or to one that is nested in it.
-
-    >>> chain = {"_target_": "optax.chain", "_args_": [{"_target_": "optax.adam"}]}
-    >>> is_told(chain, "learning_rate"), is_told(chain, "total_steps")
-    (True, False)
-    >>> is_told({"_target_": "nnxtrain.optim.cosine", "total_steps": 100}, "total_steps")
-    False
-    """
-    if is_node(value):
-        if value.get("_partial_", False):
-            return False
-        if name not in value and name in parameters(locate(value["_target_"], packages)):
-            return True
-    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return any(is_told(item, name, packages) for item in inner)
 
 
 def group_nodes(optim: OptimConfig) -> Iterator[tuple[str, Any]]:

@@ -13,18 +13,14 @@ from nnxtrain.data.source import ArraySource, Batch, Source, Splits, Subset
 from nnxtrain.data.spec import Spec
 from nnxtrain.errors import InputError
 
-# Up to this size of a split's arrays, `auto` means the device. On a CPU the "device" is the host's own memory.
-AUTO_BYTES = {"cpu": 256 * 2**20}
-AUTO_BYTES_ACCELERATOR = 2**30
-
 
 class Resident:
     """A source whose arrays lie on the device; its batches are ``{"ids": int32[B]}`` for :func:`gathered`.
 
     Args:
-      arrays: the arrays that ``ids`` number the rows of; put on the device on first use.
-      spec, fingerprint: of the source.
-      ids: for each example its row; None: the same.
+      base: the arrays, put on the device on first use.
+      source: the same examples on the host.
+      ids: for each example its row in the arrays; None: the same.
     """
 
     def __init__(self, base: DeviceArrays, source: Source, ids: np.ndarray | None) -> None:
@@ -136,4 +132,5 @@ def _rows(source: Source) -> tuple[ArraySource | None, np.ndarray | None]:
 
 
 def _auto_bytes() -> int:
-    return AUTO_BYTES.get(jax.default_backend(), AUTO_BYTES_ACCELERATOR)
+    """Up to this size of a split's arrays, ``auto`` means the device; a CPU's is the host's own memory."""
+    return 256 * 2**20 if jax.default_backend() == "cpu" else 2**30

@@ -6,7 +6,6 @@ import dataclasses
 import hashlib
 import importlib.util
 import json
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +24,7 @@ from nnxtrain.exporting.program import PLATFORMS, Program, export_program
 from nnxtrain.exporting.program import WEIGHTS as WEIGHT_FILTER
 from nnxtrain.exporting.reloading import Comparison, compare
 from nnxtrain.storage.atomic_write import atomic_write
+from nnxtrain.storage.json_values import finite
 from nnxtrain.training.metrics_log import read_metrics
 from nnxtrain.training.provenance import versions
 from nnxtrain.training.restore import restore_model
@@ -159,10 +159,7 @@ def _metrics(directory: RunDirectory, step: int) -> dict[str, dict[str, Any]]:
     """What was measured of this checkpoint, by split; what is not finite is None."""
     path = directory.metrics_path
     return {
-        record["split"]: {
-            name: None if isinstance(value, float) and not math.isfinite(value) else value
-            for name, value in metrics_of(record).items()
-        }
+        record["split"]: finite(dict(metrics_of(record)))
         for record in (read_metrics(path) if path.exists() else [])
         if record["step"] == step and record.get("split") in ("val", "test")
     }

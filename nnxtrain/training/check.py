@@ -14,7 +14,7 @@ from nnxtrain.data.placement import resident, resident_shapes
 from nnxtrain.errors import RunError
 from nnxtrain.training.host_values import host_values
 from nnxtrain.training.session import Session
-from nnxtrain.training.state import TrainState, abstract
+from nnxtrain.training.state import TrainState
 from nnxtrain.training.step import make_train_step
 
 
@@ -61,7 +61,7 @@ def estimate(session: Session, *, compiled: bool = True) -> Estimate:
     Raises:
       InputError: the model, or the model with this data and task, does not work.
     """
-    state = abstract(session.build)
+    state = session.shapes
     trained = _variables(state.model, state.optimizer.wrt)
     others = [v for v in _variables(state.model, nnx.Param) if not any(v is w for w in trained)]
     parts = {"parameters": state.model, "optimizer": state.optimizer, "averages": state.ema}

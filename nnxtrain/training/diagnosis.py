@@ -6,11 +6,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
 from nnxtrain import nnx
 from nnxtrain.errors import RunError
-from nnxtrain.training.gradients import gradients
+from nnxtrain.training.gradients import all_finite, gradients
 
 Batch = dict[str, Any]
 
@@ -42,6 +41,7 @@ def diagnose(task: Any, model: nnx.Module, batch: Batch, *, wrt: Any, parts: int
       batch: as the task sees it, augmented.
       parts: as the step works on it.
 
+    >>> import jax.numpy as jnp
     >>> class Task:
     ...     def outputs(self, model, batch):
     ...         return {"loss": model(batch["input"]).sum(-1)}
@@ -57,10 +57,10 @@ def diagnose(task: Any, model: nnx.Module, batch: Batch, *, wrt: Any, parts: int
     'the output of model.second (Linear)'
     """
     for name, array in batch.items():
-        if not _finite(array):
+        if not all_finite(array):
             return f"the batch's {name}"
     for path, variable in nnx.to_flat_state(nnx.variables(model)):
-        if not _finite(variable.get_value()):
+        if not all_finite(variable.get_value()):
             return f"the parameter {_dotted(path)}"
     modules = {path: type(module).__name__ for path, module in nnx.iter_modules(model)}
     for rows in _parts(batch, parts):
@@ -69,13 +69,13 @@ def diagnose(task: Any, model: nnx.Module, batch: Batch, *, wrt: Any, parts: int
             # Whatever lies inside another one comes before it.
             path = next(p for p in bad if not any(q != p and q[: len(p)] == p for q in bad))
             return f"the output of {_dotted(path)} ({modules[path]})"
-        if not _finite(outputs["loss"]):
+        if not all_finite(outputs["loss"]):
             return "the loss, of finite outputs"
         _, grads = gradients(task, nnx.clone(model), task.metrics(), rows, wrt=wrt)
         found = dict(nnx.to_flat_state(grads))  # in no particular order
         order = [path for path, _ in nnx.to_flat_state(nnx.variables(model)) if path in found]
         for path in reversed(order):  # gradients come from behind
-            if not _finite(found[path].get_value()):
+            if not all_finite(found[path].get_value()):
                 return f"the gradient of {_dotted(path)}"
     return "nothing when looked at alone; perhaps the whole is too large for its dtype"
 
@@ -91,7 +91,9 @@ def _look(task: Any, model: nnx.Module, batch: Batch) -> tuple[dict[str, Any], d
             method_outputs=nnx.Intermediate,
         )
         outputs, values = seen(model)
-        checks = [(path, _finite(value.get_value())) for path, value in nnx.to_flat_state(values)]
+        checks = [
+            (path, all_finite(value.get_value())) for path, value in nnx.to_flat_state(values)
+        ]
         paths.extend(path for path, _ in checks)
         return outputs, [good for _, good in checks]
 
@@ -107,12 +109,6 @@ def _look(task: Any, model: nnx.Module, batch: Batch) -> tuple[dict[str, Any], d
 def _parts(batch: Batch, parts: int) -> Iterator[Batch]:
     for part in range(parts):
         yield {k: v.reshape(parts, -1, *v.shape[1:])[part] for k, v in batch.items()}
-
-
-def _finite(tree: Any) -> Any:
-    """Whether all numbers of a tree of arrays are finite, bool[]."""
-    arrays = [x for x in jax.tree.leaves(tree) if jnp.issubdtype(jnp.result_type(x), jnp.inexact)]
-    return jnp.all(jnp.array([jnp.isfinite(x).all() for x in arrays] or [True]))
 
 
 def _dotted(path: tuple) -> str:

@@ -97,3 +97,9 @@ def update_metrics(metrics: nnx.MultiMetric, outputs: dict[str, Any], batch: Bat
     """Update metrics by a task's outputs, under the outputs' own mask, else the batch's."""
     mask = outputs.get("mask", batch.get("mask"))
     metrics.update(**{k: v for k, v in outputs.items() if k != "mask"}, mask=mask)
+
+
+def all_finite(tree: Any) -> jax.Array:
+    """Whether all numbers of a tree of arrays are finite, bool[]."""
+    arrays = [x for x in jax.tree.leaves(tree) if jnp.issubdtype(jnp.result_type(x), jnp.inexact)]
+    return jnp.all(jnp.array([jnp.isfinite(x).all() for x in arrays] or [True]))

@@ -78,8 +78,7 @@ def find_start(init: InitConfig, model: nnx.Module, *, packages: Sequence[str] =
     line = f"starting from {name}: {len(found)} of {len(variables)} arrays"
     if report.unexpected:
         line += f"; not used: {_listed(report.unexpected)}"
-    values = {path: saved[old] for path, old in found.items() if old is not None}
-    return Start(line, values)
+    return Start(line, {path: saved[old] for path, old in found.items() if old is not None})
 
 
 def _weights(init: InitConfig, packages: Sequence[str]) -> tuple[str, Values]:

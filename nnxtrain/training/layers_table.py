@@ -6,7 +6,6 @@ import jax
 
 from nnxtrain import nnx
 from nnxtrain.training.session import Session
-from nnxtrain.training.state import abstract
 
 
 def layers_table(
@@ -24,6 +23,6 @@ def layers_table(
     spec = session.splits.train.spec
     batch = {"input": jax.ShapeDtypeStruct((batch_size, *spec.input_shape), spec.input_dtype)}
     inputs = jax.eval_shape(session.task.inputs, batch)
-    model = abstract(session.build).model
+    model = session.shapes.model
     model.eval()
     return nnx.tabulate(model, inputs, depth=depth, compute_flops=flops)

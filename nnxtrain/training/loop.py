@@ -127,7 +127,7 @@ class Loop:
         if trainer.on_nonfinite is OnNonfinite.skip or self.state.loss_scale is not None:
             metrics["skipped"] = int(self.state.skipped.value)
         metrics["examples_per_second"] = round(
-            (step - since) * self.session.config.trainer.batch_size / (now - then), 1
+            (step - since) * trainer.batch_size / (now - then), 1
         )
         self.log.write(
             step=step, epoch=self.session.plan.epoch(step), split="train", metrics=metrics

@@ -40,11 +40,12 @@ class LossScale(nnx.Module):
         """bool[]: the scale cannot be made smaller."""
         return self.scale.value <= self.least
 
-    def update(self, finite: jax.Array) -> None:
-        """Take note of a step whose gradients were finite or not."""
+    def update(self, finite: jax.Array, counts: jax.Array | bool = True) -> None:
+        """Take note of a step whose gradients were finite or not; nothing changes where it does not count."""
         good = jnp.where(finite, self.good.value + 1, 0)
         grown = good >= self.interval
         scale = self.scale.value
         raised = jnp.where(grown, jnp.minimum(scale * 2, 2.0**24), scale)
-        self.scale.value = jnp.where(finite, raised, jnp.maximum(scale / 2, self.least))
-        self.good.value = jnp.where(grown, 0, good)
+        scaled = jnp.where(finite, raised, jnp.maximum(scale / 2, self.least))
+        self.scale.value = jnp.where(counts, scaled, scale)
+        self.good.value = jnp.where(counts, jnp.where(grown, 0, good), self.good.value)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import json
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
 
 from nnxtrain.data.spec import Spec
+from nnxtrain.storage.json_values import finite
 from nnxtrain.training.host_values import plain
 
 Format = Literal["csv", "jsonl"]
@@ -97,6 +97,5 @@ def as_text(table: Mapping[str, Sequence[Any]], format: Format) -> str:
         )
     else:
         for row in rows:
-            finite = [None if isinstance(v, float) and not math.isfinite(v) else v for v in row]
-            text.write(json.dumps(dict(zip(table, finite)), ensure_ascii=False) + "\n")
+            text.write(json.dumps(finite(dict(zip(table, row))), ensure_ascii=False) + "\n")
     return text.getvalue()

@@ -9,7 +9,8 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from nnxtrain.config.optim_checks import group_nodes, is_told
+from nnxtrain.config.build import is_told
+from nnxtrain.config.optim_checks import group_nodes
 from nnxtrain.config.saved import load
 from nnxtrain.config.schema import Config
 from nnxtrain.config.schema import problems as range_problems

@@ -13,7 +13,7 @@ import numpy as np
 import optax
 
 from nnxtrain import nnx
-from nnxtrain.config.build import resolve, takes
+from nnxtrain.config.build import is_told, resolve
 from nnxtrain.config.schema import Config, OnNonfinite, Precision
 from nnxtrain.data.placement import place, resident
 from nnxtrain.data.sampler import steps_per_epoch
@@ -97,6 +97,11 @@ class Session:
         return cls(config, splits, placed, plan, task, augment, monitor, rates, build, packages)
 
     @cached_property
+    def shapes(self) -> TrainState:
+        """The state by shapes alone; only to be looked at."""
+        return abstract(self.build)
+
+    @cached_property
     def start(self) -> Start | None:
         """The trained weights that a new run begins with, where the config names such.
 
@@ -105,7 +110,7 @@ class Session:
         init = self.config.init
         if init.run is None and init.file is None:
             return None
-        return find_start(init, abstract(self.build).model, packages=self.packages)
+        return find_start(init, self.shapes.model, packages=self.packages)
 
     def look_over(self) -> None:
         """Build the state and run the model on a batch by shapes alone, and look at the weights it is to begin with.
@@ -120,7 +125,7 @@ class Session:
             key = jax.random.key(0)
             return self.task.outputs(model, self.augment(key, batch))
 
-        model = abstract(self.build).model
+        model = self.shapes.model
         try:
             nnx.eval_shape(outputs, model, batch)
         except NnxtrainError:
@@ -173,7 +178,7 @@ def _dtype(config: Config, packages: Sequence[str]) -> dict[str, Any]:
     precision = config.trainer.precision
     if precision is Precision.float32:
         return {}
-    if not takes(config.model, "dtype", packages=packages):
+    if not is_told(config.model, "dtype", packages):
         raise InputError(
             f"trainer.precision={precision}: {config.model['_target_']} has no argument 'dtype' (what it computes in)"
         )

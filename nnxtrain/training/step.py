@@ -12,7 +12,7 @@ import optax
 from nnxtrain import nnx
 from nnxtrain.augment import batch_key
 from nnxtrain.data.placement import gathered
-from nnxtrain.training.gradients import gradients, update_metrics
+from nnxtrain.training.gradients import all_finite, gradients, update_metrics
 from nnxtrain.training.state import TrainState
 
 Batch = dict[str, Any]
@@ -69,7 +69,7 @@ def make_train_step(
         fatal = ~finite
         if scaling is not None:
             fatal = fatal & scaling.exhausted
-            scaling.update(finite)
+            scaling.update(finite, ~halted)
         if not skip:
             halted = halted | fatal
             state.halted.value = halted
@@ -106,9 +106,7 @@ def training_batch(
 @nnx.jit
 def parameters_finite(model: nnx.Module) -> jax.Array:
     """Whether all numbers of a model are finite, bool[]."""
-    values = [v.raw_value for _, v in nnx.to_flat_state(nnx.variables(model))]
-    floats = [v for v in values if jnp.issubdtype(v.dtype, jnp.inexact)]
-    return jnp.all(jnp.array([jnp.isfinite(v).all() for v in floats] or [True]))
+    return all_finite([v.raw_value for _, v in nnx.to_flat_state(nnx.variables(model))])
 
 
 def make_eval_step(task: Any) -> Callable[..., None]:

@@ -170,7 +170,12 @@ def test_a_loss_scale_comes_down_at_an_overflow_and_the_step_is_left_out():
 def test_where_the_scale_cannot_come_down_a_step_that_is_not_finite_halts():
     state = build(loss_scaling=True)
     state.loss_scale.scale.value = jnp.ones((), jnp.float32)
-    assert bool(make_train_step(Task())(state, poisoned(batches(1)[0])))
+    step = make_train_step(Task())
+    assert bool(step(state, poisoned(batches(1)[0])))
+    halted = flat(state)
+    assert bool(step(state, batches(1)[0]))  # and nothing changes it any more, the scale included
+    for path, value in flat(state).items():
+        np.testing.assert_array_equal(halted[path], value, err_msg=path)
 
 
 def test_the_same_steps_from_the_device_and_from_the_host():
