@@ -81,19 +81,17 @@ class Check(Command):
 
 
 def _data(session: Session) -> Iterator[Row]:
-    splits, spec, plan = session.splits, session.splits.train.spec, session.plan
+    spec, plan = session.spec, session.plan
     sizes = ", ".join(
-        f"{len(source):,} {name}"
-        for name, source in (
-            ("training", splits.train),
-            ("validation", splits.validation),
-            ("test", splits.test),
-        )
+        f"{size:,} {'training' if name == 'train' else name}"
+        for name, size in session.sizes.items()
     )
     classes = f"; {spec.num_classes} classes" if spec.num_classes else ""
     shape = "x".join(map(str, spec.input_shape))
     yield "data", f"{sizes} {spec.unit}; {spec.input_dtype} {shape}{classes}"
-    placed = "on the device" if session.placed.train is not splits.train else "from the host"
+    placed = (
+        "on the device" if session.placed.train is not session.splits.train else "from the host"
+    )
     size = session.config.trainer.batch_size
     yield "batches", f"{size} {spec.unit}, {placed}; {plan.steps_per_epoch:,} steps an epoch"
     yield "length", f"{plan.total_steps:,} steps, {plan.epoch(plan.total_steps):g} epochs"

@@ -41,17 +41,21 @@ class Summary(Command):
                 f"summary: run={self.run} has its own configuration; leave out {self.overrides[0]}"
             )
         open_packages(self.package)
+        data = None
         if self.run is None:
             config = api.checked(self.overrides, config_dirs=self.config_dir, packages=self.package)
         else:
             from nnxtrain.config.saved import load
+            from nnxtrain.training.data_card import DataCard
             from nnxtrain.training.run_directory import RunDirectory
 
-            config = load(RunDirectory.open(self.run).config_path)
+            directory = RunDirectory.open(self.run)
+            config = load(directory.config_path)
+            data = DataCard.read(directory.data_path, packages=self.package)
         from nnxtrain.training.layers_table import layers_table
         from nnxtrain.training.session import Session
 
-        session = Session.open(config, packages=self.package)
+        session = Session.open(config, packages=self.package, data=data)
         size = batch or config.trainer.batch_size
         print(layers_table(session, batch_size=size, depth=depth, flops=self.flops).rstrip())
         return 0

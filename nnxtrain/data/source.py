@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Protocol
 
@@ -130,6 +130,11 @@ class Splits:
     train: Source
     validation: Source
     test: Source
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """How many examples each has."""
+        return {part.name: len(getattr(self, part.name)) for part in fields(self)}
 
 
 def digest(*arrays: np.ndarray) -> str:

@@ -48,7 +48,7 @@ def generate(
             raise InputError(f"{name} must be at least {least}, got {value}")
     session, state, step = restore_model(run_dir, checkpoint=checkpoint, packages=packages)
     model = state.averaged
-    spec = session.splits.train.spec
+    spec = session.spec
     if spec.vocab_size is None:
         raise InputError(f"{run_dir} has no language model: its data is not made of tokens")
     if not hasattr(model, "init_cache"):

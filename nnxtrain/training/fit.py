@@ -13,10 +13,11 @@ import jax
 from nnxtrain import nnx
 from nnxtrain.config.saved import save, to_yaml
 from nnxtrain.config.schema import Config
-from nnxtrain.errors import Interrupted
+from nnxtrain.errors import InputError, Interrupted
 from nnxtrain.loggers import Logger
 from nnxtrain.training.checkpoint import Checkpoint, Checkpoints
 from nnxtrain.training.checkpoint_directory import CheckpointDirectory
+from nnxtrain.training.data_card import DataCard
 from nnxtrain.training.diagnosis import NotFiniteError
 from nnxtrain.training.early_stopping import EarlyStopping
 from nnxtrain.training.interruption import Interruption
@@ -63,6 +64,7 @@ def fit(
         command=command,
         overrides=overrides,
         devices=[str(device) for device in jax.devices()],
+        data=DataCard.of(session.splits).to_json(),
     )
     return _train(directory, session, loggers)
 
@@ -73,12 +75,19 @@ def resume(run_dir: Path, *, overrides: Sequence[str] = (), packages: Sequence[s
     Args:
       overrides: only of what cannot change the steps that are done: the length, and when to log, evaluate and save.
 
-    Raises: as :func:`fit`; InputError also for other overrides, and for a run that another process works on.
+    Raises: as :func:`fit`; InputError also for other overrides, for data that has changed, and for a run that another
+      process works on.
     """
     directory = RunDirectory.open(run_dir)
     config = overridden(directory.config_path, overrides, packages=packages)
     loggers = build_loggers(config, packages)
     session = Session.open(config, packages=packages)
+    data = DataCard.read(directory.data_path, packages=packages)
+    if data and (changed := data.changed(DataCard.of(session.splits))):
+        raise InputError(
+            f"the data of {directory.path} has changed: {', '.join(changed)}; the run would not go on as it began: "
+            f"bring the data back, or start a new run from its weights: nnxtrain fit from={directory.path}"
+        )
     if overrides:
         with directory.lock():
             checkpoints = CheckpointDirectory(directory.checkpoints_path, on_skip=lambda line: None)
@@ -92,7 +101,7 @@ def _train(directory: RunDirectory, session: Session, loggers: Mapping[str, Logg
     trainer = session.config.trainer
     with contextlib.ExitStack() as stack:
         stack.enter_context(directory.lock())
-        progress = stack.enter_context(open_progress(unit=session.splits.train.spec.unit))
+        progress = stack.enter_context(open_progress(unit=session.spec.unit))
         checkpoints = stack.enter_context(
             Checkpoints(
                 directory.checkpoints_path,
@@ -155,10 +164,8 @@ def _opening(directory: RunDirectory, session: Session, newest: Checkpoint | Non
 def _summary(state: TrainState, session: Session) -> str:
     """What is trained, on what, where."""
     parameters = sum(x.size for x in jax.tree.leaves(nnx.state(state.model, nnx.Param)))
-    train, validation, test = map(
-        len, (session.splits.train, session.splits.validation, session.splits.test)
-    )
-    examples = f"{train:,} training, {validation:,} validation, {test:,} test examples"
+    sizes = session.sizes
+    examples = f"{sizes['train']:,} training, {sizes['validation']:,} validation, {sizes['test']:,} test examples"
     device = jax.devices()[0]
     where = (
         f"{jax.device_count()} x {device.device_kind}"

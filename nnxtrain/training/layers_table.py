@@ -20,7 +20,7 @@ def layers_table(
 
     Raises what the model raises of such a batch.
     """
-    spec = session.splits.train.spec
+    spec = session.spec
     batch = {"input": jax.ShapeDtypeStruct((batch_size, *spec.input_shape), spec.input_dtype)}
     inputs = jax.eval_shape(session.task.inputs, batch)
     model = session.shapes.model

@@ -103,7 +103,7 @@ class Loop:
             return
         session, trainer = self.session, self.session.config.trainer
         step = self.state.step
-        ids = batch_ids(session.config.seed, step, len(session.splits.train), trainer.batch_size)
+        ids = batch_ids(session.config.seed, step, session.sizes["train"], trainer.batch_size)
         batch = session.training_batch(step, session.placed.train.batch(ids))
         where = diagnose(
             session.task,

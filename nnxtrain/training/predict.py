@@ -86,7 +86,7 @@ def predict(
     if folder is not None:
         files = images_below(folder)
     session, state, step = restore_model(run_dir, checkpoint=checkpoint, packages=packages)
-    task, spec = session.task, session.splits.train.spec
+    task, spec = session.task, session.spec
     if not hasattr(task, "predictions"):
         raise InputError(
             f"predict: the task {type(task).__name__} has no method predictions(outputs), which says what to write"

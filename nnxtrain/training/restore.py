@@ -9,6 +9,7 @@ from typing import NamedTuple
 from nnxtrain.config.saved import load
 from nnxtrain.errors import RunError
 from nnxtrain.training.checkpoint import Checkpoints
+from nnxtrain.training.data_card import DataCard
 from nnxtrain.training.monitor import Monitor
 from nnxtrain.training.run_directory import RunDirectory
 from nnxtrain.training.session import Session
@@ -28,7 +29,8 @@ def restore_model(
 ) -> Restored:
     """Return the run's session, its state and the checkpoint's step.
 
-    Of the state only the models are read: ``state.averaged`` is the one to use.
+    Of the state only the models are read: ``state.averaged`` is the one to use. The data is not read before the session's
+    ``splits`` are asked for, so that a run can be used where its data is not.
 
     Args:
       run_dir: a run directory; nothing in it is changed.
@@ -45,7 +47,8 @@ def restore_model(
         directory.checkpoints_path, mode=Monitor.of(config, packages).mode
     ) as checkpoints:
         chosen = checkpoints.choose(checkpoint)
-        session = Session.open(config, packages=packages)
+        data = DataCard.read(directory.data_path, packages=packages)
+        session = Session.open(config, packages=packages, data=data)
         state = abstract(session.build)
         like = {name: part for name, part in arrays_of(state).items() if name in ("model", "ema")}
         try:

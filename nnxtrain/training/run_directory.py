@@ -5,6 +5,7 @@
     runs/2026-11-21_20-41-07_lenet_shapes5_k3f9/
       config.yaml     the resolved configuration
       run.json        command, overrides, versions, devices, git commit
+      data.json       what the data was: shapes, classes, statistics, sizes, digests
       git.diff        uncommitted changes, if there were any
       plan.json       how many steps there are, and which metric decides what is best
       status.json     running, finished, interrupted or failed, and why
@@ -81,6 +82,7 @@ class RunDirectory:
         command: Sequence[str] = (),
         overrides: Sequence[str] = (),
         devices: Sequence[str] = (),
+        data: str | None = None,
     ) -> RunDirectory:
         """Make a new run directory, of which nothing can be seen before all of it is there.
 
@@ -90,6 +92,7 @@ class RunDirectory:
             well in a file name becomes a dash.
           config: the text of ``config.yaml``, or a function that writes it to the given path.
           command, overrides, devices: noted in ``run.json``.
+          data: the text of ``data.json``.
 
         Raises ``RunError`` if the directory cannot be made.
         """
@@ -106,6 +109,8 @@ class RunDirectory:
                 _write_json(run.path / "run.json", origin)
                 if diff is not None:
                     atomic_write(run.path / "git.diff", diff.encode())
+                if data is not None:
+                    atomic_write(run.data_path, data.encode())
                 run.checkpoints_path.mkdir()
                 run.set_status("running", step=0)
                 return cls(_publish(building, runs, name))
@@ -159,6 +164,11 @@ class RunDirectory:
     def config_path(self) -> Path:
         """``config.yaml``, the resolved configuration."""
         return self.path / "config.yaml"
+
+    @property
+    def data_path(self) -> Path:
+        """``data.json``; see :class:`nnxtrain.training.data_card.DataCard`. A run need not have it."""
+        return self.path / "data.json"
 
     @property
     def metrics_path(self) -> Path:

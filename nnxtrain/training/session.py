@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence, Sized
+import functools
+import logging
+from collections.abc import Callable, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -18,8 +20,10 @@ from nnxtrain.config.schema import Config, OnNonfinite, Precision
 from nnxtrain.data.placement import place, resident
 from nnxtrain.data.sampler import steps_per_epoch
 from nnxtrain.data.source import Batch, Source, Splits
+from nnxtrain.data.spec import Spec
 from nnxtrain.errors import InputError, NnxtrainError
 from nnxtrain.optim import Optimization, build_optimizer, build_rates
+from nnxtrain.training.data_card import DataCard
 from nnxtrain.training.evaluation import evaluate_source
 from nnxtrain.training.initial import Start, find_start
 from nnxtrain.training.monitor import Monitor
@@ -27,21 +31,25 @@ from nnxtrain.training.plan import Plan
 from nnxtrain.training.state import TrainState, abstract
 from nnxtrain.training.step import Augment, make_eval_step, make_train_step, training_batch
 
+log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True)
 class Session:
     """What training and evaluation work with.
 
     Attributes:
-      splits: the examples, on the host.
-      placed: the same as training and evaluation read them, small sets from the device.
+      spec: what the examples are.
+      sizes: how many of them there are in each split.
+      load: loads them, once.
       rates: learning rates by step, counted in updates; that of each group with one of its own too.
       build: makes a fresh state.
     """
 
     config: Config
-    splits: Splits
-    placed: Splits
+    spec: Spec
+    sizes: Mapping[str, int]
+    load: Callable[[], Splits]
     plan: Plan
     task: Any
     augment: Augment
@@ -51,16 +59,28 @@ class Session:
     packages: Sequence[str] = ()
 
     @classmethod
-    def open(cls, config: Config, *, packages: Sequence[str] = ()) -> Session:
-        """Load the data and lay out the run; nothing is computed yet.
+    def open(
+        cls, config: Config, *, packages: Sequence[str] = (), data: DataCard | None = None
+    ) -> Session:
+        """Lay out the run; nothing is computed yet.
+
+        The data is loaded; where ``data`` tells of it already, not before its examples are asked for. If they are others by
+        then, that is logged.
 
         Raises InputError for a config that does not fit the data.
         """
         trainer = config.trainer
-        splits: Splits = resolve(config.data, packages=packages).load()
-        placed = place(splits, trainer.placement)
-        spec = splits.train.spec
-        plan = Plan.of(trainer, steps_per_epoch(len(splits.train), trainer.batch_size))
+
+        @functools.cache
+        def load() -> Splits:
+            splits: Splits = resolve(config.data, packages=packages).load()
+            if data and (changed := data.changed(DataCard.of(splits))):
+                log.warning("the data has changed since the run began: %s", ", ".join(changed))
+            return splits
+
+        spec = data.spec if data else load().train.spec
+        sizes = data.sizes if data else load().sizes
+        plan = Plan.of(trainer, steps_per_epoch(sizes["train"], trainer.batch_size))
         task = resolve(config.task, packages=packages, spec=spec)
         augment = resolve(config.augment, packages=packages, spec=spec)
         known = list(nnx.eval_shape(task.metrics)._metrics())
@@ -94,7 +114,17 @@ class Session:
                 loss_scaling=trainer.precision is Precision.float16,
             )
 
-        return cls(config, splits, placed, plan, task, augment, monitor, rates, build, packages)
+        return cls(config, spec, sizes, load, plan, task, augment, monitor, rates, build, packages)
+
+    @property
+    def splits(self) -> Splits:
+        """The examples, on the host."""
+        return self.load()
+
+    @cached_property
+    def placed(self) -> Splits:
+        """The same as training and evaluation read them, small sets from the device."""
+        return place(self.splits, self.config.trainer.placement)
 
     @cached_property
     def shapes(self) -> TrainState:
@@ -115,8 +145,9 @@ class Session:
     def look_over(self) -> None:
         """Build the state and run the model on a batch by shapes alone, and look at the weights it is to begin with.
 
-        Raises InputError for a model, task or augmentation that does not work on this data.
+        Raises InputError for a model, task, augmentation or placement that does not work on this data.
         """
+        _ = self.placed
         rows = np.arange(self.config.trainer.batch_size)
         arrays = self.splits.train.batch(rows)
         batch = {name: jax.ShapeDtypeStruct(a.shape, a.dtype) for name, a in arrays.items()}

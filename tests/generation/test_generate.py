@@ -52,6 +52,16 @@ def test_text_on_the_command_line(capsys):
 
 
 @pytest.mark.usefixtures("run")
+def test_the_text_itself_need_not_be_there(folder, capsys):
+    text = (folder / "text.txt").rename(folder / "elsewhere.txt")
+    try:
+        assert main(["generate", "prompt=bcd", "length=5", "temperature=0"]) == 0
+        assert capsys.readouterr().out == "bcdéabcd\n"
+    finally:
+        text.rename(folder / "text.txt")
+
+
+@pytest.mark.usefixtures("run")
 def test_json_and_python_agree(capsys):
     arguments = ["prompt=é", "length=6", "num=2", "seed=3", "top_k=4", "top_p=0.99"]
     assert main(["generate", *arguments, "--json"]) == 0
