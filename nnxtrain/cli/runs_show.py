@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,7 +57,7 @@ class RunsShow(Command):
         if run.error:
             print(f"error: {run.error}")
         if run.state in ("died", "interrupted"):
-            print(f"go on with: nnxtrain fit run={directory.path}")
+            print(f"go on with: nnxtrain fit run={shlex.quote(str(directory.path))}")
         print(f"command: {' '.join(origin.get('command') or [])}\n")
         if measured:
             names = list(dict.fromkeys(name for record in measured for name in record))

@@ -9,7 +9,7 @@ from nnxtrain.report.charts import Point, Series, line_chart
 from nnxtrain.training.run_summary import RunSummary, metrics_of
 
 SPLITS = {"train": "training", "val": "validation"}
-LAST = ("learning_rate", "examples_per_second")
+LAST = ("learning_rate", "examples_per_second", "tokens_per_second")
 
 
 def curves(runs: Sequence[RunSummary]) -> str:

@@ -55,7 +55,12 @@ class Classification:
             raise ValueError(f"label_smoothing is a share, 0 to 1; it got {label_smoothing}")
         if spec.num_classes is None:
             raise InputError(
-                "task: classification needs a label for each example, and the data has none; numbers want task=regression"
+                "task: classification needs a label for each example, and the data has none; "
+                + (
+                    "tokens want task=language_model"
+                    if spec.vocab_size
+                    else "numbers want task=regression"
+                )
             )
         for k in top_k:
             if not 0 < k < spec.num_classes:

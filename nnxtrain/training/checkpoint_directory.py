@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shlex
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -106,7 +107,7 @@ class CheckpointDirectory:
         if found is None:
             run = self.directory.parent
             raise InputError(
-                f"{run} has no complete checkpoint yet; go on with: nnxtrain fit run={run}"
+                f"{run} has no complete checkpoint yet; go on with: nnxtrain fit run={shlex.quote(str(run))}"
             )
         return found
 

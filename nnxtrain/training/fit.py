@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,7 +87,7 @@ def resume(run_dir: Path, *, overrides: Sequence[str] = (), packages: Sequence[s
     if data and (changed := data.changed(DataCard.of(session.splits))):
         raise InputError(
             f"the data of {directory.path} has changed: {', '.join(changed)}; the run would not go on as it began: "
-            f"bring the data back, or start a new run from its weights: nnxtrain fit from={directory.path}"
+            f"bring the data back, or start a new run from its weights: nnxtrain fit from={shlex.quote(str(directory.path))}"
         )
     if overrides:
         with directory.lock():
@@ -210,7 +211,7 @@ def _noted(directory: RunDirectory) -> Iterator[None]:
     except (Interrupted, KeyboardInterrupt) as error:
         directory.set_status("interrupted", error=str(error))
         raise Interrupted(
-            f"{error or 'stopped'}; go on with: nnxtrain fit run={directory.path}"
+            f"{error or 'stopped'}; go on with: nnxtrain fit run={shlex.quote(str(directory.path))}"
         ) from None
     except Exception as error:
         if isinstance(error, NotFiniteError):

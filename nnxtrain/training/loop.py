@@ -126,9 +126,10 @@ class Loop:
         trainer = self.session.config.trainer
         if trainer.on_nonfinite is OnNonfinite.skip or self.state.loss_scale is not None:
             metrics["skipped"] = int(self.state.skipped.value)
-        metrics["examples_per_second"] = round(
-            (step - since) * trainer.batch_size / (now - then), 1
-        )
+        rate, spec = (step - since) * trainer.batch_size / (now - then), self.session.spec
+        metrics["examples_per_second"] = round(rate, 1)
+        if spec.vocab_size is not None:
+            metrics["tokens_per_second"] = round(rate * spec.input_shape[0])
         self.log.write(
             step=step, epoch=self.session.plan.epoch(step), split="train", metrics=metrics
         )

@@ -15,6 +15,8 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, TextIO
 
+RATES = ("tokens_per_second", "examples_per_second")  # the first one that there is, is shown
+
 Metrics = Mapping[str, Any]
 
 
@@ -34,7 +36,7 @@ class Progress:
     def update(self, step: int, metrics: Metrics | None = None) -> None:
         """``step`` updates are done; without ``metrics`` the last ones stay in view.
 
-        ``examples_per_second`` among the metrics is shown as the rate.
+        ``tokens_per_second`` among the metrics, else ``examples_per_second``, is shown as the rate.
         """
 
     def evaluation(self, split: str, step: int, metrics: Metrics) -> None:
@@ -150,8 +152,10 @@ class State:
         return _metric_texts(self.metrics)
 
     def rate_text(self, unit: str) -> str:
-        rate = self.metrics.get("examples_per_second")
-        return "" if rate is None else f"{_short_number(float(rate))} {unit}/s"
+        for name, what in zip(RATES, ("tokens", unit)):
+            if name in self.metrics:
+                return f"{_short_number(float(self.metrics[name]))} {what}/s"
+        return ""
 
     def eta_text(self, now: float) -> str:
         if len(self._seen) < 2 or self.step >= self.total:
@@ -192,7 +196,7 @@ def format_metric(value: Any) -> str:
 
 
 def _metric_texts(metrics: Metrics) -> list[str]:
-    shown = {name: value for name, value in metrics.items() if name != "examples_per_second"}
+    shown = {name: value for name, value in metrics.items() if name not in RATES}
     return [f"{name} {format_metric(value)}" for name, value in shown.items()]
 
 

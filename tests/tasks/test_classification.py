@@ -157,5 +157,7 @@ def test_what_cannot_be_used_is_said(options, message):
 def test_other_data_and_other_models_are_refused():
     with pytest.raises(InputError, match="want task=regression"):
         Classification(spec=Spec((3,), "float32", target_names=("y",)))
+    with pytest.raises(InputError, match="want task=language_model"):
+        Classification(spec=Spec((3,), "int32", vocab_size=9))
     with pytest.raises(InputError, match=r"output is \[5, 3\].* each of the 4 classes"):
         Classification(spec=SPEC).outputs(lambda x: jnp.zeros((5, 3)), BATCH)

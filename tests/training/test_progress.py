@@ -57,6 +57,14 @@ def test_lines_say_everything_and_are_seldom(clock: Clock) -> None:
     ]
 
 
+def test_the_rate_is_that_of_tokens_where_there_are_such(clock: Clock) -> None:
+    stream = io.StringIO()
+    with LineProgress(stream, clock=clock, unit="sequences") as progress:
+        progress.start(10, 0)
+        progress.update(10, {"loss": 0.4, "examples_per_second": 80.0, "tokens_per_second": 10240})
+    assert stream.getvalue()[9:] == "step 10/10 loss 0.400 10.2k tokens/s\n"
+
+
 def test_the_last_step_is_always_shown_and_a_resumed_run_keeps_its_numbers(clock: Clock) -> None:
     stream = io.StringIO()
     progress = LineProgress(stream, clock=clock, unit="tokens")
