@@ -8,6 +8,7 @@ import pytest
 
 from nnxtrain.api import checked
 from nnxtrain.cli.main import main
+from nnxtrain.config import compose
 from nnxtrain.data.catalog import lookup
 from nnxtrain.training.check import estimate
 from nnxtrain.training.session import Session
@@ -23,6 +24,14 @@ def stand_in(data):
     shape = [*(data["image_size"] or entry.image_shape[:2]), entry.image_shape[2]]
     classes = len(data["classes"] or entry.class_names)
     return {"_target_": "nnxtrain.data.Synthetic", "shape": shape, "num_classes": classes, "size": 2000}  # fmt: skip
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_another_model_or_optimizer_can_be_chosen_in_a_recipe(recipe):
+    """What belongs to one lies in its own option, so that nothing of it is left behind."""
+    images = compose([f"config={recipe}"]).task["_target_"].endswith(".Classification")
+    checked([f"config={recipe}", *(["model=lenet"] if images else []), "optim=adagrad"])
+    checked([f"config={recipe}", "optim=sgd_cosine"])
 
 
 def config_of(recipe):
