@@ -101,6 +101,7 @@ class Session:
                 rngs=nnx.Rngs(config.seed),
                 **values,
             )
+            decide(model)
             if not optimizations:
                 made = build_optimizer(config.optim, model, **length, packages=packages)
                 optimizations.append(made)
@@ -202,6 +203,14 @@ class Session:
     def eval_batch_size(self, source: Sized) -> int:
         """Examples in a batch of an evaluation: no more than there are."""
         return min(self.config.trainer.eval_batch_size, len(source))
+
+
+def decide(model: nnx.Module) -> None:
+    """Layers that were left undecided between training and evaluation train; what their author decided stays."""
+    for _, module in nnx.iter_modules(model):
+        for mode in ("deterministic", "use_running_average"):
+            if getattr(module, mode, False) is None:
+                setattr(module, mode, False)
 
 
 def _dtype(config: Config, packages: Sequence[str]) -> dict[str, Any]:

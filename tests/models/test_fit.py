@@ -6,8 +6,11 @@ from pathlib import Path
 import pytest
 
 import nnxtrain
+from nnxtrain import nnx
+from nnxtrain.api import checked
 from nnxtrain.cli.main import main
 from nnxtrain.errors import InputError
+from nnxtrain.training.session import Session, decide
 
 DOCS = Path(__file__).parents[2] / "docs" / "models.md"
 TINY = [
@@ -44,6 +47,49 @@ def write(path, text):
 def test_a_family_trains(overrides, capsys):
     assert main(["fit", *overrides, *TINY]) == 0
     assert "test" in capsys.readouterr().out
+
+
+OPTIONS = sorted(path.stem for path in (DOCS.parents[1] / "configs/model").glob("*.yaml"))
+LARGE = {
+    "resnet34",
+    "resnet50",
+    "resnet18",
+    "vit_base",
+    "vit_small",
+}  # the same class as a small one
+
+
+@pytest.mark.parametrize("option", [name for name in OPTIONS if name not in LARGE])
+def test_every_option_works_on_a_batch_with_dropout_too(option):
+    """By shapes alone."""
+    text = (DOCS.parents[1] / f"configs/model/{option}.yaml").read_text()
+    overrides = [f"model={option}", *TINY]
+    if "TransformerLM" in text:
+        overrides = ["config=transformer_char", f"model={option}", "data.length=16"]
+        overrides += ["model.num_layers=1", "model.max_length=16"]
+    if "dropout_rate" in text:
+        overrides.append("model.dropout_rate=0.1")
+    if option == "linear_regression":
+        overrides = ["config=linear_regression"]
+    if option in ("custom", "layers"):  # have no model before the user gives one
+        return
+    Session.open(checked(overrides)).look_over()
+
+
+def test_layers_that_are_undecided_train_and_others_stay_as_they_are():
+    session = Session.open(checked(["config=transformer_char", "data.length=16", "model.num_layers=2"]))  # fmt: skip
+    (first, second) = (block.attention for block in session.shapes.model.blocks)
+    assert first.deterministic is second.deterministic is False
+
+    class Fixed(nnx.Module):
+        def __init__(self):
+            self.undecided = nnx.MultiHeadAttention(1, 1, dropout_rate=0.1, rngs=nnx.Rngs(0))
+            self.fixed = nnx.BatchNorm(1, use_running_average=True, rngs=nnx.Rngs(0))
+
+    model = nnx.eval_shape(Fixed)
+    decide(model)
+    assert model.undecided.deterministic is False
+    assert model.fixed.use_running_average is True
 
 
 def test_the_documents_networks_in_yaml_train(capsys):
