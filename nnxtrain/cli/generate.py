@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import sys
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,8 +58,18 @@ class Generate(Command):
         if self.json:
             print(json.dumps({"run": str(directory), **made}))
             return 0
-        print("\n---\n".join(self.prompt + sample for sample in made["samples"]))
+        text = "\n---\n".join(self.prompt + sample for sample in made["samples"])
+        print(without_controls(text) if sys.stdout.isatty() else text)
         return 0
+
+
+def without_controls(text: str) -> str:
+    """Return a text with control characters, which a terminal would obey, as U+FFFD; line breaks and tabs stay.
+
+    >>> without_controls("a\\x1b[2J\\n")
+    'a�[2J\\n'
+    """
+    return re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", "\N{REPLACEMENT CHARACTER}", text)
 
 
 def _number(name: str, text: str, kind: Any = int) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from nnxtrain.cli.arguments import Command, argument, flag
@@ -45,7 +46,10 @@ class RunsList(Command):
             print(json.dumps(finite([as_json(run) for run in runs]), allow_nan=False))
             return 0
         if not runs and not broken:
-            raise InputError(f"no runs under {self.runs_dir!r}; start one with: nnxtrain fit")
+            missing = "" if Path(self.runs_dir).is_dir() else ", which does not exist"
+            raise InputError(
+                f"no runs under {self.runs_dir!r}{missing}; start one with: nnxtrain fit"
+            )
         rows = [
             (
                 run.directory.name,

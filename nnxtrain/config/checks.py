@@ -71,6 +71,8 @@ def problems(
         for name, item in named.items():
             if not is_node(item):
                 choose = f"; choose it with {name.replace('.', '=')}" if key == "logger" else ""
+                if key == "optim.schedule" and isinstance(item, str):
+                    choose = f"; choose it with optim/schedule={item}, or null for a constant rate"
                 yield name, f"expected a node with _target_, got {item!r}{choose}"
             else:
                 yield from _node(name, item, packages)

@@ -72,9 +72,16 @@ class CheckpointDirectory:
         return next((c for step in self._steps() if (c := self._complete(step))), None)
 
     def best(self) -> Checkpoint | None:
-        """Return the complete checkpoint of the best score, or None if none has a score."""
+        """Return the complete checkpoint of the best score, or None if none has a score.
+
+        One that is damaged might have been better, so it is told too.
+        """
         self._settle()
-        ranked = self._ranked(self._plausible(self._steps()))
+        manifests = self._plausible(self._steps())
+        for step in self._steps():
+            if step not in [manifest.step for manifest in manifests]:
+                self._complete(step)
+        ranked = self._ranked(manifests)
         return next((c for m in ranked if (c := self._complete(m.step))), None)
 
     def all(self) -> list[Checkpoint]:
@@ -106,10 +113,20 @@ class CheckpointDirectory:
         found = (self.best() if wanted == "best" else None) or self.latest()
         if found is None:
             run = self.directory.parent
+            if self._steps():
+                raise InputError(self.none_is_complete())
             raise InputError(
                 f"{run} has no complete checkpoint yet; go on with: nnxtrain fit run={shlex.quote(str(run))}"
             )
         return found
+
+    def none_is_complete(self) -> str:
+        """What to say where there are checkpoints, all of them damaged."""
+        reasons = "; ".join(f"{step}: {self._verify(step)}" for step in self._steps()[:3])
+        return (
+            f"no checkpoint in {self.directory} is complete ({reasons}); bring back what is missing, "
+            "or remove them to begin at step 0"
+        )
 
     def incomplete(self) -> list[str]:
         """Return a line for each thing here that is a damaged or unfinished checkpoint."""

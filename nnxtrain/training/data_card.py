@@ -37,9 +37,9 @@ class DataCard:
         return cls(splits.train.spec, sizes, fingerprints)
 
     def changed(self, now: DataCard) -> list[str]:
-        """The splits that have other content now, and how many examples they had and have, for a person to read."""
+        """The splits that have other content now, and what can be said of it, for a person to read."""
         return [
-            f"{name} ({size:,} examples then, {now.sizes[name]:,} now)"
+            f"{name} ({_compared(size, now.sizes[name])})"
             for name, size in self.sizes.items()
             if self.fingerprints[name] != now.fingerprints[name]
         ]
@@ -63,17 +63,22 @@ class DataCard:
 
     @classmethod
     def read(cls, path: Path, *, packages: Sequence[str] = ()) -> DataCard | None:
-        """Return the card in a file; None where there is none, or none that can be read.
+        """Return the card in a file; None where there is no file.
 
         Raises:
-          InputError: as :meth:`from_json`.
+          InputError: it is damaged; or as :meth:`from_json`.
         """
         try:
             return cls.from_json(path.read_text(encoding="utf-8"), packages=packages)
+        except FileNotFoundError:
+            return None
         except InputError:
             raise
-        except (OSError, ValueError):
-            return None
+        except (OSError, ValueError) as error:
+            raise InputError(
+                f"{path} cannot be read ({str(error).splitlines()[0]}), so nobody knows whether the data is still that of "
+                "the run; bring it back, or remove it to go on without knowing"
+            ) from error
 
     @classmethod
     def from_json(cls, text: str, *, packages: Sequence[str] = ()) -> DataCard:
@@ -92,6 +97,10 @@ class DataCard:
             return cls(spec, content["sizes"], content["fingerprints"])
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError("not a data card") from error
+
+
+def _compared(then: int, now: int) -> str:
+    return f"{then:,} examples then, {now:,} now" if then != now else f"{now:,} examples, others"
 
 
 def _without_tokenizer(spec: Spec) -> Spec:

@@ -26,7 +26,7 @@ from nnxtrain.training.loop import Loop
 from nnxtrain.training.profile import Profile
 from nnxtrain.training.progress import Progress, open_progress
 from nnxtrain.training.results_table import print_results
-from nnxtrain.training.resume import check_length, overridden
+from nnxtrain.training.resume import check_length, over_the_length, overridden
 from nnxtrain.training.run_directory import RunDirectory
 from nnxtrain.training.run_log import RunLog, build_loggers
 from nnxtrain.training.session import Session
@@ -122,6 +122,8 @@ def _train(directory: RunDirectory, session: Session, loggers: Mapping[str, Logg
         stack.enter_context(_noted(directory))
 
         newest = checkpoints.latest()  # before cleaning, so that it tells what it passes over
+        if newest is None and directory.has_checkpoint:
+            raise InputError(checkpoints.none_is_complete())
         checkpoints.clean()
         log.begin(newest.info["log_position"] if newest else 0, step=newest.step if newest else -1)
         progress.message(_opening(directory, session, newest))
@@ -158,6 +160,9 @@ def _opening(directory: RunDirectory, session: Session, newest: Checkpoint | Non
         return f"{resuming}, where it stopped early; to go on add trainer.patience=N, more than {waited}"
     if newest.step < session.plan.total_steps:
         return resuming
+    if (key := over_the_length(session.config, session.packages)) is not None:
+        begin = f"nnxtrain fit from={shlex.quote(str(directory.path))}"
+        return f"{resuming}, its last, at which {key} ends; to train on begin a new run: {begin}"
     length = "steps" if session.config.trainer.epochs is None else "epochs"
     return f"{resuming}, its last; to train longer add trainer.{length}=N"
 

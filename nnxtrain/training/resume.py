@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -58,9 +59,10 @@ def overridden(
                 f"{key} cannot change in this run: it says which steps trainer.steps_per_call puts into one call; "
                 "start a new run"
             )
-        if key in LENGTH and (planned := _over_the_length(config, packages)):
+        if key in LENGTH and (planned := over_the_length(config, packages)):
             raise InputError(
-                f"{key} cannot change in this run: {planned} was laid out over its whole length; start a new run"
+                f"{key} cannot change in this run: {planned} was laid out over its whole length; to train on begin a "
+                f"new run: nnxtrain fit from={shlex.quote(str(config_path.parent))} {override}"
             )
         config = _with(config, key, text)
     for key, problem in range_problems(config):
@@ -77,7 +79,7 @@ def check_length(total_steps: int, done: int) -> None:
         )
 
 
-def _over_the_length(config: Config, packages: Sequence[str]) -> str | None:
+def over_the_length(config: Config, packages: Sequence[str]) -> str | None:
     """The key of the first node that is told how long the run is, or None."""
     optim = config.optim
     nodes = [("optim.schedule", optim.schedule), ("optim.optimizer", optim.optimizer)]

@@ -134,7 +134,14 @@ class RunDirectory:
         if run._is_run():
             return run
         if run.path.is_dir():
-            what = "is not a run directory (it lacks config.yaml or run.json)"
+            files = [run.path / name for name in ("config.yaml", "run.json")]
+            lacking = [file.name for file in files if not file.is_file()]
+            what = "is not a run directory"
+            what += (
+                f" (it lacks {' and '.join(lacking)})"
+                if lacking
+                else " (its run.json cannot be read)"
+            )
             others = list_runs(run.path)
         else:
             what = "is not a directory" if run.path.exists() else "does not exist"
@@ -152,7 +159,10 @@ class RunDirectory:
         """
         runs = list_runs(runs_dir)
         if not runs:
-            raise InputError(f"no runs under {str(runs_dir)!r}; start one with: nnxtrain fit")
+            missing = "" if Path(runs_dir).is_dir() else ", which does not exist"
+            raise InputError(
+                f"no runs under {str(runs_dir)!r}{missing}; start one with: nnxtrain fit"
+            )
         return next((run for run in reversed(runs) if run.has_checkpoint), runs[-1])
 
     @property

@@ -84,7 +84,7 @@ def test_version(capsys):
         (["fit", "-m", "run=runs/x", "FLAGS"], "'run=runs/x' resumes one run and cannot be combined with -m"),
         (["fit", "-m", "seed=1,2", "hydra/launcher=slrum", "FLAGS"], "no hydra/launcher 'slrum'"),
         (["fit", "-m", "seed=1,2", "hydra.launcher._target_=os.system", "FLAGS"], "hydra.launcher: 'os.system' is not a plugin of Hydra"),
-        (["eval"], "no runs under 'runs'; start one with: nnxtrain fit"),
+        (["eval"], "no runs under 'runs', which does not exist; start one with: nnxtrain fit"),
         (["eval", "splt=test"], "eval: unexpected argument 'splt=test'; did you mean 'split='?"),
         (["eval", "split=tets"], "split=tets: expected one of test, validation, train; did you mean 'test'?"),
         (["data", "prepare"], "data prepare: name one data set ("),

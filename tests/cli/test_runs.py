@@ -92,7 +92,10 @@ def test_what_cannot_be_read_is_named_and_the_rest_is_listed(make, capsys):
 
 def test_no_runs(capsys):
     assert main(["runs", "list"]) == 2
-    assert "no runs under 'runs'; start one with: nnxtrain fit" in capsys.readouterr().err
+    assert (
+        "no runs under 'runs', which does not exist; start one with: nnxtrain fit"
+        in capsys.readouterr().err
+    )
     assert listed(capsys) == []
 
 

@@ -66,9 +66,12 @@ def test_what_only_code_knows_has_no_card():
 
 
 @pytest.mark.parametrize("damage", ["", "[]", "{}", '{"spec": {}}', '{"spec": {"tokenizer": null, "x": 1}}'])  # fmt: skip
-def test_what_is_no_card_is_passed_over(damage, tmp_path):
+def test_a_damaged_card_is_an_error(damage, tmp_path):
     (tmp_path / "data.json").write_text(damage)
-    assert DataCard.read(tmp_path / "data.json") is None
+    with pytest.raises(
+        InputError, match=r"data\.json cannot be read .* bring it back, or remove it"
+    ):
+        DataCard.read(tmp_path / "data.json")
     assert DataCard.read(tmp_path / "nothing.json") is None
 
 
@@ -110,7 +113,8 @@ def test_a_run_does_not_go_on_with_other_data(run, table, capsys):
     before = sorted(path.name for path in run.iterdir())
     assert main(["fit", f"run={run}", "trainer.steps=4"]) == 2
     error = capsys.readouterr().err
-    assert f"the data of {run} has changed" in error
+    assert f"the data of {run} has changed: train (" in error
+    assert " examples, others)" in error
     assert f"fit from={run}" in error
     assert sorted(path.name for path in run.iterdir()) == before
 

@@ -173,6 +173,29 @@ def test_a_damaged_checkpoint_is_told_before_it_is_removed(run, capfd):
     assert f"resuming {run.directory} at step 6" in shown
 
 
+def test_where_the_best_is_damaged_another_one_is_taken_and_that_is_told(run, caplog):
+    (best,) = {run.results["step"]}
+    other = {6: 12, 12: 6}[best]
+    largest = max((run.directory / "checkpoints" / str(best)).rglob("*"), key=lambda p: p.stat().st_size)  # fmt: skip
+    largest.write_bytes(largest.read_bytes()[:-1])
+    assert nnxtrain.evaluate(run.directory)["step"] == other
+    assert f"checkpoints/{best} is passed over" in caplog.text
+
+
+def test_a_run_whose_checkpoints_are_all_damaged_does_not_begin_anew(run):
+    for step in (6, 12):
+        (run.directory / "checkpoints" / str(step) / "manifest.json").write_text("{")
+    before = (run.directory / "metrics.jsonl").read_bytes()
+    for use in (lambda: nnxtrain.fit([f"run={run.directory}"]), lambda: nnxtrain.evaluate(run.directory)):  # fmt: skip
+        with pytest.raises(
+            InputError,
+            match=r"no checkpoint in .*/checkpoints is complete \(12: its manifest is damaged; 6: ",
+        ):
+            use()
+    assert (run.directory / "metrics.jsonl").read_bytes() == before
+    assert {path.name for path in (run.directory / "checkpoints").iterdir()} == {"6", "12"}
+
+
 def test_eval_of_a_run_in_training_follows_to_the_newer_checkpoint(run, monkeypatch):
     opened = Session.open
 

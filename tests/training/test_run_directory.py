@@ -173,21 +173,23 @@ def test_open_says_what_is_near(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         (wrong, f"run {wrong!r} does not exist; did you mean {str(run.path)!r}?"),
         (run.name, f"run {run.name!r} does not exist; did you mean {str(run.path)!r}?"),
         ("nowhere/x", f"run 'nowhere/x' does not exist; the newest run is {str(run.path)!r}"),
-        ("runs", "run 'runs' is not a run directory (it lacks config.yaml or run.json); the newest "
+        ("runs", "run 'runs' is not a run directory (it lacks config.yaml and run.json); the newest "
                  f"run is {str(run.path)!r}"),
-        ("empty", "run 'empty' is not a run directory (it lacks config.yaml or run.json)"),
+        ("empty", "run 'empty' is not a run directory (it lacks config.yaml and run.json)"),
         ("file", f"run 'file' is not a directory; the newest run is {str(run.path)!r}"),
     ]:  # fmt: skip
         with pytest.raises(InputError) as error:
             RunDirectory.open(path)
         assert str(error.value) == message
     (run.path / "run.json").write_text("{")
-    with pytest.raises(InputError, match="it lacks"):
+    with pytest.raises(InputError, match=r"its run\.json cannot be read"):
         RunDirectory.open(run.path)
 
 
 def test_newest_is_the_one_that_started_last(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"no runs under .*; start one with: nnxtrain fit"):
+    with pytest.raises(
+        InputError, match=r"no runs under .*, which does not exist; start one with: nnxtrain fit"
+    ):
         RunDirectory.newest(tmp_path / "none")
     runs = [create(tmp_path, name) for name in ("b", "c", "a")]
     (tmp_path / ".new-1").mkdir()
