@@ -32,6 +32,15 @@ class Interrupted(NnxtrainError):  # noqa: N818 (as KeyboardInterrupt: not an er
     exit_code = 130
 
 
+class Preempted(Interrupted):
+    """The scheduler wants the machine back (SIGTERM, SIGUSR1, SIGUSR2); what was done is saved.
+
+    The exit code is ``EX_TEMPFAIL`` of sysexits.h: start the same again, and it goes on.
+    """
+
+    exit_code = 75
+
+
 def nearest(name: str, candidates: Iterable[str]) -> str:
     """Return ``"; did you mean 'x'?"`` for the candidate closest to ``name``, or ``""``.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Set
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import Any
 from nnxtrain.cli.arguments import Command, flag, rest
 from nnxtrain.cli.packages import open_packages
 from nnxtrain.cli.table import print_table
+from nnxtrain.cli.whole_number import whole_number
 from nnxtrain.errors import InputError
 
 
@@ -37,6 +39,11 @@ class Fit(Command):
         "key=value, group=option, run=DIR or from=DIR", metavar="OVERRIDE"
     )
     multirun: bool = flag("run every combination of values given as a,b or range(..)", short="m")
+    processes: str | None = flag("train in N processes on this machine", None, metavar="N")
+    coordinator: str | None = flag(
+        "one of --processes N on several hosts: where process 0 listens", None, metavar="HOST:PORT"
+    )
+    process: str | None = flag("which one of them this is, from 0", None, metavar="I")
     config_dir: tuple[str, ...] = flag("look here first; repeatable", (), metavar="DIR")
     package: tuple[str, ...] = flag("allow _target_ to name it; repeatable", (), metavar="NAME")
 
@@ -47,11 +54,28 @@ class Fit(Command):
         command = ["nnxtrain", *sys.argv[1:]]
         if self.multirun:
             return self._sweep(command)
+        count = None if self.processes is None else whole_number("--processes", self.processes, 1)
+        index = None if self.process is None else whole_number("--process", self.process, 0)
+        if count is not None and self.coordinator is None and index is None:
+            from nnxtrain.parallel.processes import run_here
+
+            return run_here([sys.executable, "-m", "nnxtrain", *sys.argv[1:]], count)
+        self._join(count, index)
         run = api.fit(
             self.overrides, config_dirs=self.config_dir, packages=self.package, command=command
         )
-        print(f"run: {run.directory}")
+        if index in (None, 0):
+            print(f"run: {run.directory}")
         return 0
+
+    def _join(self, count: int | None, index: int | None) -> None:
+        """Become one of several processes, if flags or Slurm say so."""
+        told = (count, index, self.coordinator) != (None, None, None)
+        if told or "SLURM_STEP_NUM_TASKS" in os.environ:
+            from nnxtrain.parallel.processes import find_processes, join
+
+            if processes := find_processes(self.coordinator, count, index):
+                join(processes)
 
     def _sweep(self, command: list[str]) -> int:
         from nnxtrain.api import beginning_from

@@ -1,6 +1,6 @@
 """The entry point: find the verb, run it, turn errors into one line and an exit code.
 
-Exit codes: 0 done, 1 the run failed, 2 bad input, 130 after Ctrl-C.
+Exit codes: 0 done, 1 the run failed, 2 bad input, 130 after Ctrl-C, 75 when a scheduler's signal stopped it.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def main(argv: Sequence[str]) -> int:
         return _dispatch(list(argv))
     except (Interrupted, KeyboardInterrupt) as error:
         _show(" ".join(str(error).split()) or "interrupted", debug)
-        return Interrupted.exit_code
+        return getattr(error, "exit_code", Interrupted.exit_code)
     except NnxtrainError as error:
         _show(f"error: {' '.join(str(error).split())}", debug)
         return error.exit_code

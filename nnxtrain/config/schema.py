@@ -119,6 +119,28 @@ class TrainerConfig:
 
 
 @dataclass
+class RuleConfig:
+    """How the parameters whose path matches are cut over the mesh: by ``spec`` or by ``largest``."""
+
+    match: str = MISSING  # a pattern over dotted paths, see config/patterns.py
+    spec: Any = None  # for each dimension the axis that cuts it, a list of such, or null
+    largest: Any = None  # the axis, or a list of such, that cuts the largest dimension it divides
+    optional: bool = False  # whether it may match nothing
+
+
+@dataclass
+class MeshConfig:
+    """The devices as a grid: the product of the axes is how many are used, of all processes together."""
+
+    # Parts that a batch is cut into. -1, on one axis: all devices that are left. null: -1, but 1 on a CPU, whose simulated
+    # devices share its cores.
+    data: int | None = None
+    fsdp: int = 1  # parts that parameters are cut into by the rules of mesh=fsdp, and batches too
+    model: int = 1  # parts that layers are cut into by the rules of mesh=tensor
+    rules: list[RuleConfig] = field(default_factory=list)  # the first that matches counts
+
+
+@dataclass
 class InitConfig:
     """What parameters a new run begins with; by default those that the model's initialisers make."""
 
@@ -146,10 +168,16 @@ class Config:
     task: Node = MISSING
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
     init: InitConfig = field(default_factory=InitConfig)
+    mesh: MeshConfig = field(default_factory=MeshConfig)
     logger: Node = field(default_factory=dict)  # nodes by name
 
 
-SECTIONS = {"optim": OptimConfig, "trainer": TrainerConfig, "init": InitConfig}
+SECTIONS = {
+    "optim": OptimConfig,
+    "trainer": TrainerConfig,
+    "init": InitConfig,
+    "mesh": MeshConfig,
+}
 NODES = ("model", "data", "augment", "task", "optim.optimizer", "optim.schedule", "logger")
 
 
@@ -190,6 +218,10 @@ def problems(config: Config) -> Iterator[tuple[str, str]]:
             yield "init.map", f"expected OLD:NEW, e.g. [encoder:backbone.encoder], got {pair!r}"
     if trainer.min_delta and trainer.patience is None:
         yield "trainer.min_delta", "has no effect without trainer.patience=N; give both"
+    for axis in ("data", "fsdp", "model"):
+        size = getattr(config.mesh, axis)
+        if size is not None and size < 1 and size != -1:
+            yield f"mesh.{axis}", f"a number of devices, or -1 for those that are left; got {size}"
     window = trainer.profile
     if window is not None and (len(window) != 2 or not 1 <= window[0] <= window[1]):
         yield "trainer.profile", f"expected [first, last] step, e.g. [10,20], got {window}"

@@ -27,6 +27,7 @@ def train_batches(
     start_step: int = 0,
     prefetch: int = 4,
     threads: int = 1,
+    rows: np.ndarray | None = None,
 ) -> TrainBatches:
     """Return an endless iterator over the batches of steps ``start_step``, ``start_step + 1``, ...
 
@@ -37,6 +38,7 @@ def train_batches(
       start_step: The first step; starting late costs nothing.
       prefetch: Batches kept ready in the background; 0 fetches in the caller's thread.
       threads: Background threads.
+      rows: Which rows of a batch are wanted, int64[n]; None: all.
 
     Raises:
       InputError: ``batch_size`` is larger than the source, or a number is out of its range. What
@@ -50,26 +52,28 @@ def train_batches(
     ):
         if value < least:
             raise InputError(f"{name} must be at least {least}, got {value}")
-    return TrainBatches(_BatchOfStep(source, batch_size, seed, start_step), prefetch, threads)
+    return TrainBatches(_BatchOfStep(source, batch_size, seed, start_step, rows), prefetch, threads)
 
 
-def eval_batches(source: Source, *, batch_size: int) -> Iterator[Batch]:
+def eval_batches(
+    source: Source, *, batch_size: int, rows: np.ndarray | None = None
+) -> Iterator[Batch]:
     """Yield every example once, in order, in batches of one size.
 
     The last batch is padded by repeating its last example. ``"mask"`` (``bool[batch_size]``) is
-    False for the padding.
+    False for the padding. ``rows`` are those that are wanted of each batch; None: all.
 
     Raises:
       InputError: ``batch_size`` is less than 1.
     """
     if batch_size < 1:
         raise InputError(f"batch_size must be at least 1, got {batch_size}")
-    return _eval_batches(source, batch_size)
+    return _eval_batches(source, batch_size, np.arange(batch_size) if rows is None else rows)
 
 
-def _eval_batches(source: Source, batch_size: int) -> Iterator[Batch]:
+def _eval_batches(source: Source, batch_size: int, rows: np.ndarray) -> Iterator[Batch]:
     for start in range(0, len(source), batch_size):
-        ids = np.arange(start, start + batch_size)
+        ids = start + rows
         mask = ids < len(source)
         yield {**source.batch(np.minimum(ids, len(source) - 1)), "mask": mask}
 
@@ -117,15 +121,24 @@ class TrainBatches:
 class _BatchOfStep:
     """Grain's view of the source: element ``i`` is the batch of step ``start_step + i``."""
 
-    def __init__(self, source: Source, batch_size: int, seed: int, start_step: int) -> None:
+    def __init__(
+        self,
+        source: Source,
+        batch_size: int,
+        seed: int,
+        start_step: int,
+        rows: np.ndarray | None,
+    ) -> None:
         self._source = source
         self._batch_size = batch_size
         self._seed = seed
         self._start_step = start_step
+        self._rows = slice(None) if rows is None else rows
 
     def __len__(self) -> int:
         return sys.maxsize - self._start_step
 
     def __getitem__(self, index: int) -> Batch:
         step = self._start_step + int(index)
-        return self._source.batch(batch_ids(self._seed, step, len(self._source), self._batch_size))
+        ids = batch_ids(self._seed, step, len(self._source), self._batch_size)
+        return self._source.batch(ids[self._rows])

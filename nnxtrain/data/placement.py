@@ -57,20 +57,26 @@ class Resident:
 class DeviceArrays:
     """Arrays that are put on the device when they are first asked for; several splits may share them."""
 
-    def __init__(self, arrays: Mapping[str, np.ndarray]) -> None:
-        self.host = arrays
+    def __init__(
+        self, arrays: Mapping[str, np.ndarray], sharding: jax.sharding.Sharding | None
+    ) -> None:
+        self.host, self._sharding = arrays, sharding
 
     @cached_property
     def arrays(self) -> dict[str, jax.Array]:
-        return {name: jax.device_put(np.ascontiguousarray(a)) for name, a in self.host.items()}
+        return {
+            name: jax.device_put(np.ascontiguousarray(a), self._sharding)
+            for name, a in self.host.items()
+        }
 
 
-def place(splits: Splits, placement: str) -> Splits:
+def place(splits: Splits, placement: str, sharding: jax.sharding.Sharding | None = None) -> Splits:
     """Return the splits as they are to be read: from the host, or from arrays on the device.
 
     Args:
       splits: as a data set loads them.
       placement: ``host``; ``device``; or ``auto``: the device for arrays up to 1 GiB (256 MiB on a CPU).
+      sharding: where on several devices; None: the first.
 
     Raises:
       InputError: ``device`` for a source that is not held in arrays.
@@ -88,7 +94,7 @@ def place(splits: Splits, placement: str) -> Splits:
             return source
         if placement == "auto" and sum(a.nbytes for a in base.arrays.values()) > _auto_bytes():
             return source
-        shared = bases.setdefault(id(base), DeviceArrays(base.arrays))
+        shared = bases.setdefault(id(base), DeviceArrays(base.arrays, sharding))
         return Resident(shared, source, ids)
 
     if placement == "host":

@@ -18,16 +18,17 @@ def rotary(x: jax.Array, positions: jax.Array, base: float = 10_000.0) -> jax.Ar
       base: the slowest pairs turn once in about ``2π * base`` positions.
 
     Returns:
-      the same shape and dtype; angles and products are float32.
+      the same shape and dtype; angles and products are float32 at least.
 
     >>> x = jnp.array([[[1.0, 0.0]], [[1.0, 0.0]]])  # two positions, one head of depth 2
     >>> [f"{value:.2f}" for value in rotary(x, jnp.arange(2))[1, 0].tolist()]
     ['0.54', '0.84']
     """
     depth = x.shape[-1]
-    frequencies = base ** (-jnp.arange(0, depth, 2, dtype=jnp.float32) / depth)
-    angles = positions.astype(jnp.float32)[:, None, None] * frequencies
+    kind = jnp.promote_types(x.dtype, jnp.float32)
+    frequencies = base ** (-jnp.arange(0, depth, 2, dtype=kind) / depth)
+    angles = positions.astype(kind)[:, None, None] * frequencies
     cos, sin = jnp.cos(angles), jnp.sin(angles)
-    first, second = jnp.split(x.astype(jnp.float32), 2, axis=-1)
+    first, second = jnp.split(x.astype(kind), 2, axis=-1)
     turned = jnp.concatenate([first * cos - second * sin, second * cos + first * sin], axis=-1)
     return turned.astype(x.dtype)

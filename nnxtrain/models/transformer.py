@@ -90,7 +90,7 @@ class TransformerLM(nnx.Module):
       init_std: of the embeddings and matrices; those that end a half of a block get ``init_std / sqrt(2 * num_layers)``
         (Radford et al. 2019, section 2.3).
       remat: compute the blocks' intermediate values again in the backward pass: much less memory, about a third more time.
-      dtype: what to compute in; parameters, the softmax and the logits stay float32.
+      dtype: what to compute in; parameters stay float32, the softmax and the logits are that at least.
       rngs: random streams; ``params`` is used, and ``dropout`` if there is any.
 
     The call maps int32[B, L] to logits float32[B, L, vocab_size]; L is at most ``max_length``.
@@ -207,7 +207,8 @@ class TransformerLM(nnx.Module):
             x = run(block, x, decode)
         x = self.norm(x)
         matrix = self.tokens.embedding.value.T if self.head is None else self.head.kernel.value
-        return jnp.dot(x, matrix.astype(x.dtype), preferred_element_type=jnp.float32)
+        kind = jnp.promote_types(x.dtype, jnp.float32)
+        return jnp.dot(x, matrix.astype(x.dtype), preferred_element_type=kind)
 
     def init_cache(self, batch_size: int, max_length: int | None = None) -> None:
         """Make room for the keys and values of ``max_length`` positions (default: the model's); empties an old cache.

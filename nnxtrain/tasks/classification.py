@@ -16,6 +16,7 @@ from nnxtrain.errors import InputError
 from nnxtrain.tasks.class_metrics import ConfusionMatrix, MacroF1, TopK
 from nnxtrain.tasks.inputs import standardized, with_statistics
 from nnxtrain.tasks.mean_loss import MeanLoss
+from nnxtrain.tasks.precision import at_least_float32
 
 
 class Classification:
@@ -84,7 +85,7 @@ class Classification:
 
     def logits(self, model: Any, batch: dict[str, jax.Array]) -> jax.Array:
         """Run the model; return float32[B, classes]."""
-        logits = self.call(model, batch).astype(jnp.float32)
+        logits = at_least_float32(self.call(model, batch))
         if logits.ndim != 2 or logits.shape[-1] != self.num_classes:
             raise InputError(
                 f"model: its output is {list(logits.shape)}, and an example has to have one number for each of the "

@@ -12,6 +12,7 @@ from nnxtrain import nnx
 from nnxtrain.data.spec import Spec
 from nnxtrain.errors import InputError
 from nnxtrain.tasks.mean_loss import MeanLoss
+from nnxtrain.tasks.precision import at_least_float32
 
 
 class LanguageModel:
@@ -54,7 +55,7 @@ class LanguageModel:
         """Run the model; return ``loss``, ``nll`` (the cross-entropy alone) and ``correct`` float32[B, L], ``logits``
         float32[B, L, vocab_size], ``labels`` int32[B, L], and ``weight`` float32[B, L] where the batch has it.
         """
-        logits = model(self.inputs(batch)).astype(jnp.float32)
+        logits = at_least_float32(model(self.inputs(batch)))
         if "label" not in batch:
             return {"logits": logits}
         labels = batch["label"]

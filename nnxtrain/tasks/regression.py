@@ -13,6 +13,7 @@ from nnxtrain import nnx
 from nnxtrain.data.spec import Spec
 from nnxtrain.errors import InputError
 from nnxtrain.tasks.inputs import standardized, with_statistics
+from nnxtrain.tasks.precision import at_least_float32
 from nnxtrain.tasks.residuals import R2, Residuals, RootOfAverage
 
 LOSSES: dict[str, Callable[[jax.Array, jax.Array], jax.Array]] = {
@@ -64,7 +65,7 @@ class Regression:
         """Run the model; return ``loss`` float32[B], and float32[B, T]: ``prediction``, ``target``, ``absolute_error`` and
         ``squared_error``. Of a batch without targets there is ``prediction`` alone.
         """
-        prediction = model(self.inputs(batch)).astype(jnp.float32)
+        prediction = at_least_float32(model(self.inputs(batch)))
         shape = (prediction.shape[0], len(self.spec.target_names))
         if prediction.size != shape[0] * shape[1]:
             raise InputError(

@@ -14,7 +14,7 @@ from nnxtrain.data.placement import resident, resident_shapes
 from nnxtrain.errors import RunError
 from nnxtrain.training.host_values import host_values
 from nnxtrain.training.session import Session
-from nnxtrain.training.state import TrainState
+from nnxtrain.training.state import TrainState, abstract, arrays_of, put_arrays
 from nnxtrain.training.step import make_train_step
 
 
@@ -61,7 +61,8 @@ def estimate(session: Session, *, compiled: bool = True) -> Estimate:
     Raises:
       InputError: the model, or the model with this data and task, does not work.
     """
-    state = session.shapes
+    state = abstract(session.build)
+    put_arrays(state, session.place(arrays_of(state)))
     trained = _variables(state.model, state.optimizer.wrt)
     others = [v for v in _variables(state.model, nnx.Param) if not any(v is w for w in trained)]
     parts = {"parameters": state.model, "optimizer": state.optimizer, "averages": state.ema}
@@ -85,7 +86,7 @@ def estimate(session: Session, *, compiled: bool = True) -> Estimate:
 
 def one_step(session: Session) -> Trial:
     """Make one training step. Raises RunError where it is not finite."""
-    return _steps(session, session.build(), 1)
+    return _steps(session, session.create(), 1)
 
 
 def overfit(session: Session, steps: int) -> Trial:
@@ -93,14 +94,17 @@ def overfit(session: Session, steps: int) -> Trial:
 
     Raises RunError where a step is not finite.
     """
-    return _steps(session, session.build(), steps)
+    return _steps(session, session.create(), steps)
 
 
 def _steps(session: Session, state: TrainState, count: int) -> Trial:
     source = session.placed.train
     size = session.config.trainer.batch_size
-    batch, arrays = source.batch(np.arange(size)), resident(source)
-    step = make_train_step(session.task, parts=session.config.trainer.accumulate)
+    batch = session.layout.put(source.batch(np.arange(size)), size)
+    arrays = resident(source)
+    step = make_train_step(
+        session.task, parts=session.config.trainer.accumulate, layout=session.layout
+    )
     losses, seconds = [], []
     for number in range(count):
         began = time.perf_counter()

@@ -25,6 +25,7 @@ import jax
 import numpy as np
 
 from nnxtrain.errors import InputError, RunError
+from nnxtrain.parallel.agreement import meet
 from nnxtrain.storage import orbax_arrays
 from nnxtrain.storage.atomic_write import sync_directory
 from nnxtrain.storage.orbax_arrays import first_line
@@ -94,6 +95,7 @@ class Checkpoints(CheckpointDirectory):
                 remove(saving)
                 self._discard(self.path(step))
                 saving.mkdir(parents=True)
+            meet("a checkpoint can be saved")
             orbax_arrays.start_save(self._orbax, saving / "state", copies)
         except (OSError, ValueError, RuntimeError) as error:
             raise self._failure(step, saving, error) from error
@@ -103,9 +105,31 @@ class Checkpoints(CheckpointDirectory):
         self._thread.start()
         return True
 
+    def rescore(self, checkpoint: Checkpoint, info: Mapping[str, Any], score: float | None) -> None:
+        """Give a checkpoint another score and other ``info``, all at once; its arrays stay.
+
+        Raises ``RunError`` if it cannot be written.
+        """
+        self.wait()
+        try:
+            if jax.process_index() == 0:
+                write_manifest(
+                    checkpoint.path,
+                    step=checkpoint.step,
+                    score=None if score is None or math.isnan(score) else float(score),
+                    info=dict(info),
+                    arrays=checkpoint.arrays,
+                )
+                self._retain(checkpoint.step)
+        except OSError as error:
+            raise RunError(f"{checkpoint.path} cannot be written: {error.strerror}") from error
+
     def wait(self) -> None:
-        """Wait for the save under way. Raises ``RunError`` if it failed."""
+        """Wait for the save under way, in every process. Raises ``RunError`` if it failed."""
+        saving = self._thread is not None
         self._settle()
+        if saving:
+            meet("a checkpoint is saved")
         error, self._error = self._error, None
         if error is not None:
             raise error

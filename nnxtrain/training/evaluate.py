@@ -38,7 +38,9 @@ def evaluate(
       InputError: no such run, split or checkpoint.
     """
     check_split(split)
-    session, state, step = restore_model(run_dir, checkpoint=checkpoint, packages=packages)
+    session, state, step = restore_model(
+        run_dir, checkpoint=checkpoint, packages=packages, everywhere=True
+    )
     found = {"split": split, "step": step}
     if not details:
         return found | session.evaluate(state.averaged, split)
@@ -49,7 +51,14 @@ def evaluate(
         )
     both = nnx.MultiMetric(metrics=task.metrics(), diagnostics=task.diagnostics())
     batch_size = session.eval_batch_size(source)
-    values = measure(session.eval_step, both, state.averaged, source, batch_size=batch_size)
+    values = measure(
+        session.eval_step,
+        both,
+        state.averaged,
+        source,
+        batch_size=batch_size,
+        layout=session.layout,
+    )
     return {
         **found,
         **host_values(values["metrics"]),

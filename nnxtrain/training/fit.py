@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,19 +16,21 @@ from nnxtrain.config.saved import save, to_yaml
 from nnxtrain.config.schema import Config
 from nnxtrain.errors import InputError, Interrupted
 from nnxtrain.loggers import Logger
+from nnxtrain.parallel.agreement import leads, told
 from nnxtrain.training.checkpoint import Checkpoint, Checkpoints
 from nnxtrain.training.checkpoint_directory import CheckpointDirectory
 from nnxtrain.training.data_card import DataCard
 from nnxtrain.training.diagnosis import NotFiniteError
 from nnxtrain.training.early_stopping import EarlyStopping
+from nnxtrain.training.evaluation import EvaluationStopped
 from nnxtrain.training.interruption import Interruption
 from nnxtrain.training.loop import Loop
 from nnxtrain.training.profile import Profile
 from nnxtrain.training.progress import Progress, open_progress
 from nnxtrain.training.results_table import print_results
 from nnxtrain.training.resume import check_length, over_the_length, overridden
-from nnxtrain.training.run_directory import RunDirectory
-from nnxtrain.training.run_log import RunLog, build_loggers
+from nnxtrain.training.run_directory import FollowedRun, RunDirectory
+from nnxtrain.training.run_log import NoLog, RunLog, build_loggers
 from nnxtrain.training.session import Session
 from nnxtrain.training.state import TrainState, abstract, arrays_of, put_arrays
 
@@ -58,16 +60,21 @@ def fit(
     loggers = build_loggers(config, packages)
     session = Session.open(config, packages=packages)
     session.look_over()  # what does not work leaves no run directory behind
-    directory = RunDirectory.create(
-        config.runs_dir,
-        config.name or "run",
-        config=to_yaml(config),
-        command=command,
-        overrides=overrides,
-        devices=[str(device) for device in jax.devices()],
-        data=DataCard.of(session.splits).to_json(),
-    )
-    return _train(directory, session, loggers)
+    data = DataCard.of(session.splits).to_json()
+
+    def create() -> str:
+        directory = RunDirectory.create(
+            config.runs_dir,
+            config.name or "run",
+            config=to_yaml(config),
+            command=command,
+            overrides=overrides,
+            devices=[str(device) for device in jax.devices()],
+            data=data,
+        )
+        return str(directory.path)
+
+    return _train(_shared(Path(told(create))), session, loggers)
 
 
 def resume(run_dir: Path, *, overrides: Sequence[str] = (), packages: Sequence[str] = ()) -> Run:
@@ -79,7 +86,7 @@ def resume(run_dir: Path, *, overrides: Sequence[str] = (), packages: Sequence[s
     Raises: as :func:`fit`; InputError also for other overrides, for data that has changed, and for a run that another
       process works on.
     """
-    directory = RunDirectory.open(run_dir)
+    directory = _shared(RunDirectory.open(run_dir).path)
     config = overridden(directory.config_path, overrides, packages=packages)
     loggers = build_loggers(config, packages)
     session = Session.open(config, packages=packages)
@@ -89,7 +96,7 @@ def resume(run_dir: Path, *, overrides: Sequence[str] = (), packages: Sequence[s
             f"the data of {directory.path} has changed: {', '.join(changed)}; the run would not go on as it began: "
             f"bring the data back, or start a new run from its weights: nnxtrain fit from={shlex.quote(str(directory.path))}"
         )
-    if overrides:
+    if overrides and leads():
         with directory.lock():
             checkpoints = CheckpointDirectory(directory.checkpoints_path, on_skip=lambda line: None)
             newest = checkpoints.latest()
@@ -98,11 +105,17 @@ def resume(run_dir: Path, *, overrides: Sequence[str] = (), packages: Sequence[s
     return _train(directory, session, loggers)
 
 
+def _shared(path: Path) -> RunDirectory:
+    """The run as this process sees it: process 0 writes to it."""
+    return RunDirectory(path) if leads() else FollowedRun(path)
+
+
 def _train(directory: RunDirectory, session: Session, loggers: Mapping[str, Logger]) -> Run:
     trainer = session.config.trainer
     with contextlib.ExitStack() as stack:
         stack.enter_context(directory.lock())
-        progress = stack.enter_context(open_progress(unit=session.spec.unit))
+        unit = session.spec.unit
+        progress = stack.enter_context(open_progress(unit=unit) if leads() else Progress())
         checkpoints = stack.enter_context(
             Checkpoints(
                 directory.checkpoints_path,
@@ -112,7 +125,9 @@ def _train(directory: RunDirectory, session: Session, loggers: Mapping[str, Logg
                 on_skip=progress.message,
             )
         )
-        log = stack.enter_context(RunLog(directory, session.config, loggers, progress.message))
+        log = stack.enter_context(
+            RunLog(directory, session.config, loggers, progress.message) if leads() else NoLog()
+        )
         interruption = stack.enter_context(Interruption())
         directory.set_plan(
             total_steps=session.plan.total_steps,
@@ -121,10 +136,12 @@ def _train(directory: RunDirectory, session: Session, loggers: Mapping[str, Logg
         )
         stack.enter_context(_noted(directory))
 
-        newest = checkpoints.latest()  # before cleaning, so that it tells what it passes over
+        # Before cleaning, so that it tells what it passes over.
+        newest = _told(checkpoints, checkpoints.latest)
         if newest is None and directory.has_checkpoint:
             raise InputError(checkpoints.none_is_complete())
-        checkpoints.clean()
+        if leads():
+            checkpoints.clean()
         log.begin(newest.info["log_position"] if newest else 0, step=newest.step if newest else -1)
         progress.message(_opening(directory, session, newest))
         state = _state(session, checkpoints, newest)
@@ -138,15 +155,28 @@ def _train(directory: RunDirectory, session: Session, loggers: Mapping[str, Logg
         profile = stack.enter_context(
             Profile(directory.path / "profile", trainer.profile, progress.message)
         )
-        loop = Loop(session, state, checkpoints, log, progress, interruption, profile, early, best)
+        unevaluated = newest if newest and newest.info.get("unevaluated") else None
+        loop = Loop(
+            session,
+            state,
+            checkpoints,
+            log,
+            progress,
+            interruption,
+            profile,
+            early,
+            best,
+            unevaluated,
+        )
         step = loop.run()
         if early.stops:
             progress.message(
                 f"stopped early at step {step}: no better {session.monitor.metric} in {early.waited} evaluations"
             )
-        results = _test(session, state, checkpoints, log, progress)
+        results = _test(session, state, checkpoints, log, progress, interruption)
     directory.set_status("finished", step=step)
-    print_results([{"split": "test", **results}])
+    if leads():
+        print_results([{"split": "test", **results}])
     return Run(directory.path, results)
 
 
@@ -172,22 +202,37 @@ def _summary(state: TrainState, session: Session) -> str:
     parameters = sum(x.size for x in jax.tree.leaves(nnx.state(state.model, nnx.Param)))
     sizes = session.sizes
     examples = f"{sizes['train']:,} training, {sizes['validation']:,} validation, {sizes['test']:,} test examples"
-    device = jax.devices()[0]
-    where = (
-        f"{jax.device_count()} x {device.device_kind}"
-        if jax.device_count() > 1
-        else device.device_kind
-    )
+    mesh = session.layout.mesh
+    where = mesh.devices.flat[0].device_kind
+    if mesh.size > 1:
+        axes = " x ".join(f"{axis} {size}" for axis, size in mesh.shape.items() if size > 1)
+        where = f"{mesh.size} x {where} ({axes})"
+    if jax.process_count() > 1:
+        where += f" in {jax.process_count()} processes"
     return f"{parameters:,} parameters; {examples}; {where}"
 
 
 def _state(session: Session, checkpoints: Checkpoints, checkpoint: Checkpoint | None) -> TrainState:
     """A fresh state, or the one of a checkpoint."""
     if checkpoint is None:
-        return session.build()
+        return session.create()
     state = abstract(session.build)
-    put_arrays(state, checkpoints.restore(checkpoint, arrays_of(state)))
+    put_arrays(state, checkpoints.restore(checkpoint, session.place(arrays_of(state))))
     return state
+
+
+def _told(checkpoints: Checkpoints, choose: Callable[[], Checkpoint | None]) -> Checkpoint | None:
+    """The checkpoint that process 0 chooses."""
+    chosen: list[Checkpoint | None] = []
+
+    def step() -> int | None:
+        chosen.append(choose())
+        return chosen[0].step if chosen[0] else None
+
+    found = told(step)
+    if chosen:
+        return chosen[0]
+    return None if found is None else checkpoints.at(found)
 
 
 def _test(
@@ -196,12 +241,16 @@ def _test(
     checkpoints: Checkpoints,
     log: RunLog,
     progress: Progress,
+    interruption: Interruption,
 ) -> dict[str, Any]:
-    """Look at the test split, once, with the best checkpoint."""
-    best = checkpoints.best() or checkpoints.latest()
+    """Look at the test split, once, with the best checkpoint. A signal stops it."""
+    best = _told(checkpoints, lambda: checkpoints.best() or checkpoints.latest())
     assert best is not None  # the last step is always saved
     put_arrays(state, checkpoints.restore(best, arrays_of(state)))
-    metrics = session.evaluate(state.averaged, "test")
+    try:
+        metrics = session.evaluate(state.averaged, "test", stop=interruption.stops)
+    except EvaluationStopped:
+        raise interruption.error("in the test after the last step") from None
     log.write(step=best.step, epoch=session.plan.epoch(best.step), split="test", metrics=metrics)
     progress.evaluation("test", best.step, metrics)
     return {**metrics, "step": best.step, f"val_{session.monitor.metric}": best.score}
@@ -215,7 +264,8 @@ def _noted(directory: RunDirectory) -> Iterator[None]:
         yield
     except (Interrupted, KeyboardInterrupt) as error:
         directory.set_status("interrupted", error=str(error))
-        raise Interrupted(
+        kind = type(error) if isinstance(error, Interrupted) else Interrupted
+        raise kind(
             f"{error or 'stopped'}; go on with: nnxtrain fit run={shlex.quote(str(directory.path))}"
         ) from None
     except Exception as error:

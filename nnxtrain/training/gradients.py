@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from nnxtrain import nnx
+from nnxtrain.parallel.layout import Layout
 
 Batch = dict[str, Any]
 
@@ -33,6 +34,7 @@ def gradients(
     wrt: Any,
     parts: int = 1,
     scale: jax.Array | float = 1.0,
+    layout: Layout | None = None,
 ) -> Gradients:
     """Return loss and gradient of ``sum(loss * weight) / sum(weight)`` over the whole batch, and update ``metrics``.
 
@@ -43,11 +45,14 @@ def gradients(
       parts: the batch is worked on in that many parts, to save memory; the result is that of the whole (but for layers that
         look at the batch, such as BatchNorm). It divides B.
       scale: factor of the loss while differentiating, which is divided out again.
+      layout: of the batch over devices, each of which works on a share of every part.
     """
     if parts == 1:
         total, weight, grads = _part(task, model, metrics, batch, wrt, scale)
     else:
         rows = {k: v.reshape(parts, v.shape[0] // parts, *v.shape[1:]) for k, v in batch.items()}
+        if layout is not None:
+            rows = layout.spread(rows, leading=1)
 
         def add(carry: Any, rows: Batch) -> Any:
             model, metrics, *sums = carry

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM ask the loop to stop after the step under way, so that it can save."""
+"""Signals ask the loop to stop after the step under way, so that it can save: Ctrl-C, and a scheduler's."""
 
 from __future__ import annotations
 
@@ -7,20 +7,42 @@ import threading
 from types import FrameType, TracebackType
 from typing import Any
 
+from nnxtrain.errors import Interrupted, Preempted
+from nnxtrain.parallel.agreement import AnyOf
+
+# Slurm ends jobs by SIGTERM, and sends before it what `--signal` says; submitit takes SIGUSR2.
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
+
 
 class Interruption:
     """Notes a request to stop. The first signal asks; a second Ctrl-C raises KeyboardInterrupt at once.
 
     Signals can only be handled in the main thread; elsewhere nothing is installed. Earlier handlers come back at exit.
+
+    Attributes:
+      requested: the name of the first signal, None before it.
     """
 
     def __init__(self) -> None:
         self.requested: str | None = None
+        self._anyone = AnyOf()
         self._earlier: dict[int, Any] = {}
+
+    def error(self, text: str) -> Interrupted:
+        """Return what to raise when all is saved: a Preempted unless it was Ctrl-C."""
+        kind = Interrupted if self.requested == "SIGINT" else Preempted
+        return kind(f"stopped by {self.requested} {text}")
+
+    def stops(self) -> bool:
+        """Whether to stop, on which the processes of a program agree: each asks as often as the others, once a batch."""
+        if self._anyone(self.requested):
+            self.requested = self.requested or "a signal to another process"
+            return True
+        return False
 
     def __enter__(self) -> Interruption:
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
+            for number in SIGNALS:
                 self._earlier[number] = signal.signal(number, self._note)
         return self
 
@@ -34,6 +56,6 @@ class Interruption:
             signal.signal(number, handler)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        if self.requested is not None and number == signal.SIGINT:
+        if number == signal.SIGINT and self.requested is not None:
             raise KeyboardInterrupt
-        self.requested = signal.Signals(number).name
+        self.requested = self.requested or signal.Signals(number).name

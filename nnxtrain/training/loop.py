@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass
+from typing import Any, NoReturn
 
 import jax
 import numpy as np
@@ -14,10 +15,11 @@ from nnxtrain.data.loader import train_batches
 from nnxtrain.data.placement import resident
 from nnxtrain.data.sampler import batch_ids
 from nnxtrain.data.source import Batch
-from nnxtrain.errors import Interrupted, RunError
-from nnxtrain.training.checkpoint import Checkpoints
+from nnxtrain.errors import RunError
+from nnxtrain.training.checkpoint import Checkpoint, Checkpoints
 from nnxtrain.training.diagnosis import NotFiniteError, diagnose
 from nnxtrain.training.early_stopping import EarlyStopping
+from nnxtrain.training.evaluation import EvaluationStopped
 from nnxtrain.training.host_values import host_values
 from nnxtrain.training.interruption import Interruption
 from nnxtrain.training.profile import Profile
@@ -33,7 +35,8 @@ class Loop:
     """Trains ``state`` from the step it has to the end of the plan, or until it gets no better.
 
     ``best`` is the best monitored validation score so far; with the state, the position in the log and the count of
-    ``early``, which each checkpoint notes, it decides the rest of the run.
+    ``early``, which each checkpoint notes, it decides the rest of the run. ``unevaluated`` is the checkpoint that the run
+    goes on from, where a signal came during the evaluation that was due then.
     """
 
     session: Session
@@ -45,6 +48,7 @@ class Loop:
     profile: Profile
     early: EarlyStopping
     best: float | None = None
+    unevaluated: Checkpoint | None = None
 
     def run(self) -> int:
         """Train to the end, and return the step it came at.
@@ -57,18 +61,22 @@ class Loop:
         step = self.state.step
         self.progress.start(plan.total_steps, step, plan.steps_per_epoch)
         self.log_start = (time.perf_counter(), step)
+        if self.unevaluated is not None:
+            self._make_up(self.unevaluated)
         source, trainer = session.placed.train, session.config.trainer
-        arrays = resident(source)
+        arrays, layout = resident(source), session.layout
         with train_batches(
             source,
             batch_size=trainer.batch_size,
             seed=session.config.seed,
             start_step=step,
             prefetch=0 if arrays else 4,  # numbers of rows need no fetching
+            rows=layout.local_rows(trainer.batch_size),
         ) as batches:
             while step < plan.total_steps and not self.early.stops:
                 count = plan.call(step)
                 batch = _stacked([next(batches) for _ in range(count)])
+                batch = layout.put(batch, trainer.batch_size, leading=int(count > 1))
                 self.profile.before(step, count)
                 halted = session.train_steps[count](self.state, batch, arrays)
                 step += count
@@ -82,20 +90,35 @@ class Loop:
         plan = self.session.plan
         logs, evaluates, saves = plan.logs(step), plan.evaluates(step), plan.saves(step)
         # An answer that is there is read at once, others only where the state is looked at anyway: a halted state waits.
-        stopping = self.interruption.requested
-        if logs or evaluates or saves or stopping or halted.is_ready():  # type: ignore[attr-defined]
+        stopping = self.interruption.stops()
+        alone = jax.process_count() == 1  # several have to look at the same steps
+        if logs or evaluates or saves or stopping or (alone and halted.is_ready()):  # type: ignore[attr-defined]
             self._check(halted)
         if logs:
             self._log(step)
-        score = self._evaluate(step) if evaluates else None
-        if score is not None:
-            self.early.note(score)
-        improved = self._improves(score)
+        try:
+            score = self._evaluate(step) if evaluates else None
+        except EvaluationStopped:
+            self._save(step, None, unevaluated=True)
+            self._stop(step)
+        improved = self._note(score)
         if saves or improved or stopping or self.early.stops:
             self._save(step, score)
         if stopping and step < plan.total_steps:
-            self.checkpoints.wait()
-            raise Interrupted(f"stopped by {stopping} at step {step}, which is saved")
+            self._stop(step)
+
+    def _stop(self, step: int) -> NoReturn:
+        self.checkpoints.wait()
+        raise self.interruption.error(f"at step {step}, which is saved")
+
+    def _make_up(self, checkpoint: Checkpoint) -> None:
+        """Make the evaluation that a signal cut short; then the checkpoint is as if none had come."""
+        try:
+            score = self._evaluate(checkpoint.step)
+        except EvaluationStopped:
+            self._stop(checkpoint.step)
+        self._note(score)
+        self.checkpoints.rescore(checkpoint, self._info(), score)
 
     def _check(self, halted: jax.Array) -> None:
         """Raise NotFiniteError if a step was not, with what it was: the step is made again, on the state from before."""
@@ -119,6 +142,8 @@ class Loop:
         metrics |= host_values({"grad_norm": self.state.grad_norm.compute()})
         self.state.metrics.reset()
         self.state.grad_norm.reset()
+        self.session.layout.replicate(self.state.metrics)
+        self.session.layout.replicate(self.state.grad_norm)
         now, (then, since) = time.perf_counter(), self.log_start
         updates = int(self.state.optimizer.step.value)  # fewer than steps where some were left out
         rates = self.session.rates.items()
@@ -137,9 +162,11 @@ class Loop:
         self.log_start = (now, step)
 
     def _evaluate(self, step: int) -> float:
-        """Evaluate on the validation split; return the monitored score."""
+        """Evaluate on the validation split; return the monitored score. Raises EvaluationStopped when a signal comes."""
         began = time.perf_counter()
-        metrics = self.session.evaluate(self.state.averaged, "validation")
+        metrics = self.session.evaluate(
+            self.state.averaged, "validation", stop=self.interruption.stops
+        )
         self.log.write(step=step, epoch=self.session.plan.epoch(step), split="val", metrics=metrics)
         self.progress.evaluation("val", step, metrics)
         then, since = self.log_start
@@ -147,8 +174,10 @@ class Loop:
         self.log_start = (then + time.perf_counter() - began, since)
         return metrics[self.session.monitor.metric]
 
-    def _improves(self, score: float | None) -> bool:
-        """Whether the score is the best so far, of which note is taken."""
+    def _note(self, score: float | None) -> bool:
+        """Take note of a score, and return whether it is the best so far."""
+        if score is not None:
+            self.early.note(score)
         if score is None or math.isnan(score):
             return False
         better = self.session.monitor.better(score, self.best)
@@ -156,18 +185,23 @@ class Loop:
             self.best = score
         return better
 
-    def _save(self, step: int, score: float | None) -> None:
+    def _save(self, step: int, score: float | None, *, unevaluated: bool = False) -> None:
         if not parameters_finite(self.state.model):
             raise RunError(
                 f"the update of step {step} made parameters that are not finite; the checkpoints from before are kept; "
                 "try a smaller optim.learning_rate or optim.clip_norm=1"
             )
-        info = {
+        info = self._info(unevaluated)
+        self.checkpoints.save(step, arrays_of(self.state), info, score)
+
+    def _info(self, unevaluated: bool = False) -> dict[str, Any]:
+        """What a checkpoint notes beside the state."""
+        return {
             "best": self.best,
             "log_position": self.log.position(),
             "early_stopping": [self.early.best, self.early.waited],
+            "unevaluated": unevaluated,
         }
-        self.checkpoints.save(step, arrays_of(self.state), info, score)
 
 
 def _stacked(batches: list[Batch]) -> Batch:

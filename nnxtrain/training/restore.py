@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import jax
+
 from nnxtrain.config.saved import load
-from nnxtrain.errors import RunError
+from nnxtrain.config.schema import MeshConfig
+from nnxtrain.errors import InputError, RunError
+from nnxtrain.parallel.mesh import axis_sizes
 from nnxtrain.training.checkpoint import Checkpoints
 from nnxtrain.training.data_card import DataCard
 from nnxtrain.training.monitor import Monitor
@@ -25,7 +30,11 @@ class Restored(NamedTuple):
 
 
 def restore_model(
-    run_dir: Path, *, checkpoint: str | int = "best", packages: Sequence[str] = ()
+    run_dir: Path,
+    *,
+    checkpoint: str | int = "best",
+    packages: Sequence[str] = (),
+    everywhere: bool = False,
 ) -> Restored:
     """Return the run's session, its state and the checkpoint's step.
 
@@ -36,6 +45,8 @@ def restore_model(
       run_dir: a run directory; nothing in it is changed.
       checkpoint: ``best`` (by the monitored metric; without scores, the last), ``last`` or a step.
       packages: packages of the user that ``_target_`` may name.
+      everywhere: over all devices, by the run's mesh if they can make it, else with the model whole on each; without, on
+        the first device alone.
 
     Raises:
       InputError: no such run or checkpoint.
@@ -43,14 +54,19 @@ def restore_model(
     """
     directory = RunDirectory.open(run_dir)
     config = load(directory.config_path)
+    if not (everywhere and _fits(config.mesh)):
+        config = dataclasses.replace(config, mesh=MeshConfig())
     with Checkpoints(
         directory.checkpoints_path, mode=Monitor.of(config, packages).mode
     ) as checkpoints:
         chosen = checkpoints.choose(checkpoint)
         data = DataCard.read(directory.data_path, packages=packages)
-        session = Session.open(config, packages=packages, data=data)
+        session = Session.open(
+            config, packages=packages, data=data, devices=None if everywhere else jax.devices()[:1]
+        )
         state = abstract(session.build)
-        like = {name: part for name, part in arrays_of(state).items() if name in ("model", "ema")}
+        parts = {name: x for name, x in arrays_of(state).items() if name in ("model", "ema")}
+        like = session.place(parts)
         try:
             arrays = checkpoints.restore(chosen, like, partial=True)
         except RunError:
@@ -61,3 +77,12 @@ def restore_model(
             arrays = checkpoints.restore(chosen, like, partial=True)
         put_arrays(state, arrays)
     return Restored(session, state, chosen.step)
+
+
+def _fits(mesh: MeshConfig) -> bool:
+    """Whether the devices that are here can make a run's mesh."""
+    try:
+        axis_sizes(mesh, jax.device_count())
+    except InputError:
+        return False
+    return True

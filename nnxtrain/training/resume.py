@@ -11,6 +11,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from nnxtrain.config.build import is_told
+from nnxtrain.config.composition import compose
 from nnxtrain.config.optim_checks import group_nodes
 from nnxtrain.config.saved import load
 from nnxtrain.config.schema import Config
@@ -31,6 +32,11 @@ ALLOWED = (
     "trainer.min_delta",
     "trainer.profile",
     "trainer.on_nonfinite",
+    "mesh",
+    "mesh.data",
+    "mesh.fsdp",
+    "mesh.model",
+    "mesh.rules",
 )
 RHYTHM = ("trainer.log_every", "trainer.eval_every", "trainer.checkpoint_every")
 LENGTH = ("trainer.epochs", "trainer.steps")
@@ -90,13 +96,16 @@ def over_the_length(config: Config, packages: Sequence[str]) -> str | None:
 
 
 def _with(config: Config, key: str, text: str) -> Config:
-    """Set one field of the trainer section, where all that may change lies."""
-    name = key.removeprefix("trainer.")
+    """Set one field of a section, or choose an option for the whole section."""
+    section, _, name = key.partition(".")
+    if not name:
+        chosen = getattr(compose([f"{section}={text}"]), section)
+        return dataclasses.replace(config, **{section: chosen})
     try:
         changed = OmegaConf.from_dotlist([f"{name}={text}"])
-        trainer: Any = OmegaConf.to_object(
-            OmegaConf.merge(OmegaConf.structured(config.trainer), changed)
+        merged: Any = OmegaConf.to_object(
+            OmegaConf.merge(OmegaConf.structured(getattr(config, section)), changed)
         )
     except Exception as error:
         raise InputError(f"{key}: {str(error).splitlines()[0]}") from error
-    return dataclasses.replace(config, trainer=trainer)
+    return dataclasses.replace(config, **{section: merged})

@@ -255,6 +255,19 @@ class RunDirectory:
         return self.config_path.is_file() and bool(self.origin)
 
 
+class FollowedRun(RunDirectory):
+    """A run that another process of the same program writes to: what this one has to note is left to it."""
+
+    def lock(self) -> contextlib.AbstractContextManager[None]:
+        return contextlib.nullcontext()
+
+    def note_not_finite(self, step: int, ids: Sequence[int], where: str) -> None:
+        pass
+
+    def _note(self, file: str, content: dict[str, Any]) -> None:
+        pass
+
+
 def list_runs(runs_dir: str | os.PathLike[str]) -> list[RunDirectory]:
     """Return the runs right under ``runs_dir``, which need not exist, in the order they started."""
     directory = Path(runs_dir)

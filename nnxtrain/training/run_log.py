@@ -94,3 +94,27 @@ class RunLog:
 
 def _first_line(error: Exception) -> str:
     return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+
+
+class NoLog(RunLog):
+    """Writes nothing: the log of a process whose run another one writes to."""
+
+    def __init__(self) -> None:
+        pass
+
+    def begin(self, position: int, *, step: int) -> None:
+        pass
+
+    def write(self, *, step: int, epoch: float, split: str, metrics: Mapping[str, Any]) -> None:
+        pass
+
+    def position(self) -> int:
+        return 0
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        pass

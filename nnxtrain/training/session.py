@@ -23,12 +23,14 @@ from nnxtrain.data.source import Batch, Source, Splits
 from nnxtrain.data.spec import Spec
 from nnxtrain.errors import InputError, NnxtrainError
 from nnxtrain.optim import Optimization, build_optimizer, build_rates
+from nnxtrain.parallel.layout import Layout
+from nnxtrain.parallel.mesh import make_mesh
 from nnxtrain.training.data_card import DataCard
 from nnxtrain.training.evaluation import evaluate_source
 from nnxtrain.training.initial import Start, find_start
 from nnxtrain.training.monitor import Monitor
 from nnxtrain.training.plan import Plan
-from nnxtrain.training.state import TrainState, abstract
+from nnxtrain.training.state import TrainState, abstract, arrays_of, put_arrays
 from nnxtrain.training.step import Augment, make_eval_step, make_train_step, training_batch
 
 log = logging.getLogger(__name__)
@@ -57,12 +59,18 @@ class Session:
     rates: dict[str, optax.Schedule]
     build: Callable[[], TrainState]
     packages: Sequence[str] = ()
+    devices: Sequence[jax.Device] | None = None
 
     @classmethod
     def open(
-        cls, config: Config, *, packages: Sequence[str] = (), data: DataCard | None = None
+        cls,
+        config: Config,
+        *,
+        packages: Sequence[str] = (),
+        data: DataCard | None = None,
+        devices: Sequence[jax.Device] | None = None,
     ) -> Session:
-        """Lay out the run; nothing is computed yet.
+        """Lay out the run, on all devices unless some are given; nothing is computed yet.
 
         The data is loaded; where ``data`` tells of it already, not before its examples are asked for. If they are others by
         then, that is logged.
@@ -115,7 +123,20 @@ class Session:
                 loss_scaling=trainer.precision is Precision.float16,
             )
 
-        return cls(config, spec, sizes, load, plan, task, augment, monitor, rates, build, packages)
+        return cls(
+            config=config,
+            spec=spec,
+            sizes=sizes,
+            load=load,
+            plan=plan,
+            task=task,
+            augment=augment,
+            monitor=monitor,
+            rates=rates,
+            build=build,
+            packages=packages,
+            devices=devices,
+        )
 
     @property
     def splits(self) -> Splits:
@@ -125,12 +146,47 @@ class Session:
     @cached_property
     def placed(self) -> Splits:
         """The same as training and evaluation read them, small sets from the device."""
-        return place(self.splits, self.config.trainer.placement)
+        layout = self.layout
+        sharding = None if layout.is_single else layout.replicated
+        return place(self.splits, self.config.trainer.placement, sharding)
 
     @cached_property
     def shapes(self) -> TrainState:
         """The state by shapes alone; only to be looked at."""
         return abstract(self.build)
+
+    @cached_property
+    def layout(self) -> Layout:
+        """Where the state's arrays and the batches lie.
+
+        Raises InputError for a mesh or rules that do not fit the devices, the model or the batch.
+        """
+        trainer, rules = self.config.trainer, self.config.mesh.rules
+        mesh = make_mesh(self.config.mesh, self.devices)
+        if mesh.size == 1 and not rules:
+            return Layout(mesh, {}, {})
+        layout = Layout.of(mesh, rules, self.shapes.model)
+        layout.check_rows("trainer.batch_size", trainer.batch_size, trainer.accumulate)
+        return layout
+
+    def create(self) -> TrainState:
+        """Return a fresh state. Over several devices each array is made in its parts, never whole."""
+        if self.layout.is_single:
+            return self.build()
+        state = abstract(self.build)
+        shardings = self.layout.shardings(arrays_of(state))
+        put_arrays(state, jax.jit(lambda: arrays_of(self.build()), out_shardings=shardings)())
+        return state
+
+    def place(self, arrays: dict[str, Any]) -> dict[str, Any]:
+        """Return the shapes of a state (:func:`arrays_of`, or parts of it) with the devices that they belong on."""
+        if self.layout.is_single:
+            return arrays
+        return jax.tree.map(
+            lambda x, sharding: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding),
+            arrays,
+            self.layout.shardings(arrays),
+        )
 
     @cached_property
     def start(self) -> Start | None:
@@ -148,7 +204,7 @@ class Session:
 
         Raises InputError for a model, task, augmentation or placement that does not work on this data.
         """
-        _ = self.placed
+        _ = self.layout, self.placed
         rows = np.arange(self.config.trainer.batch_size)
         arrays = self.splits.train.batch(rows)
         batch = {name: jax.ShapeDtypeStruct(a.shape, a.dtype) for name, a in arrays.items()}
@@ -181,6 +237,7 @@ class Session:
                 parts=trainer.accumulate,
                 skip=trainer.on_nonfinite is OnNonfinite.skip,
                 steps_per_call=count,
+                layout=self.layout,
             )
             for count in (1, trainer.steps_per_call)
         }
@@ -194,15 +251,29 @@ class Session:
     def eval_step(self) -> Callable:
         return make_eval_step(self.task)
 
-    def evaluate(self, model: nnx.Module, split: str) -> dict[str, float]:
-        """Metrics of a model on ``train``, ``validation`` or ``test``."""
+    def evaluate(
+        self, model: nnx.Module, split: str, *, stop: Callable[[], object] = bool
+    ) -> dict[str, float]:
+        """Metrics of a model on ``train``, ``validation`` or ``test``.
+
+        Raises EvaluationStopped when ``stop()``, which is asked after each batch, is true.
+        """
         source: Source = getattr(self.placed, split)
         size = self.eval_batch_size(source)
-        return evaluate_source(self.eval_step, self.task, model, source, batch_size=size)
+        return evaluate_source(
+            self.eval_step,
+            self.task,
+            model,
+            source,
+            batch_size=size,
+            layout=self.layout,
+            stop=stop,
+        )
 
     def eval_batch_size(self, source: Sized) -> int:
-        """Examples in a batch of an evaluation: no more than there are."""
-        return min(self.config.trainer.eval_batch_size, len(source))
+        """Examples in a batch of an evaluation: no more than there are, but a share for each device."""
+        size, parts = min(self.config.trainer.eval_batch_size, len(source)), self.layout.row_parts
+        return -(-size // parts) * parts
 
 
 def decide(model: nnx.Module) -> None:

@@ -85,7 +85,7 @@ def put_arrays(state: nnx.Module, arrays: dict[str, Any]) -> None:
     for names, value in nnx.to_flat_state(arrays):
         _, leaf = flat[names]
         is_key = jnp.issubdtype(leaf.raw_value.dtype, jax.dtypes.prng_key)
-        leaf.set_raw_value(jax.random.wrap_key_data(value) if is_key else value)
+        leaf.set_raw_value(_key(value) if is_key else value)
 
 
 def _raw(value: Any) -> Any:
@@ -94,6 +94,12 @@ def _raw(value: Any) -> Any:
     if isinstance(value, jax.ShapeDtypeStruct):
         return jax.eval_shape(jax.random.key_data, value)
     return jax.random.key_data(value)
+
+
+def _key(data: Any) -> Any:
+    if isinstance(data, jax.ShapeDtypeStruct):
+        return jax.eval_shape(jax.random.wrap_key_data, data)
+    return jax.random.wrap_key_data(data)
 
 
 def _strings(tree: Any) -> Any:

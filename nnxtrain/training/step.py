@@ -12,6 +12,7 @@ import optax
 from nnxtrain import nnx
 from nnxtrain.augment import batch_key
 from nnxtrain.data.placement import gathered
+from nnxtrain.parallel.layout import Layout
 from nnxtrain.training.gradients import all_finite, gradients, update_metrics
 from nnxtrain.training.state import TrainState
 
@@ -28,6 +29,7 @@ def make_train_step(
     parts: int = 1,
     skip: bool = False,
     steps_per_call: int = 1,
+    layout: Layout | None = None,
 ) -> Callable[..., jax.Array]:
     """Return ``train_step(state, batch, arrays=None)``: an optimizer update, and the batch's part in the train metrics.
 
@@ -41,18 +43,26 @@ def make_train_step(
       parts: work on a batch in that many parts, one after the other.
       skip: leave out batches that are not finite, instead of halting.
       steps_per_call: several updates in one call; every array of the batch then has this as its first axis.
+      layout: where the state's arrays lie, if not all on one device.
 
     ``arrays`` are the device's, whose rows a batch of ``ids`` names. The answer is bool[]: the state is halted.
     """
 
     def one(state: TrainState, batch: Batch, arrays: Arrays | None) -> None:
-        before = [(v, v.raw_value) for _, v in nnx.to_flat_state(nnx.variables(state))]
+        before = [(path, v, v.raw_value) for path, v in nnx.to_flat_state(nnx.variables(state))]
         batch = training_batch(batch, arrays, state.steps.value, augment=augment, seed=seed)
         scaling = state.loss_scale
         wrt = state.optimizer.wrt
         scale = 1.0 if scaling is None else scaling.value
         loss, grads = gradients(
-            task, state.model, state.metrics, batch, wrt=wrt, parts=parts, scale=scale
+            task,
+            state.model,
+            state.metrics,
+            batch,
+            wrt=wrt,
+            parts=parts,
+            scale=scale,
+            layout=layout,
         )
         norm = optax.tree.norm(grads)
         state.optimizer.update(state.model, grads)
@@ -63,9 +73,10 @@ def make_train_step(
         finite = jnp.isfinite(loss) & jnp.isfinite(norm)
         halted = state.halted.value
         good = finite & ~halted
-        for variable, old in before:
+        for path, variable, old in before:
             if variable.raw_value is not old:
-                variable.set_raw_value(jax.lax.select(good, variable.raw_value, old))
+                value = jax.lax.select(good, variable.raw_value, old)
+                variable.set_raw_value(value if layout is None else layout.constrain(path, value))
         fatal = ~finite
         if scaling is not None:
             fatal = fatal & scaling.exhausted

@@ -72,7 +72,7 @@ def test_every_key_and_option_is_offered():
     keys = {key for key in flattened(to_container(compose())) if "." in key}
     offered = {
         key.rstrip("=")
-        for group in ("model", "data", "optim", "task", "trainer", "init")
+        for group in ("model", "data", "optim", "task", "trainer", "init", "mesh")
         for key in found(f"nnxtrain fit {group}.")
     }
     assert {key for key in keys if not key.startswith(("augment.", "optim.optimizer."))} <= offered

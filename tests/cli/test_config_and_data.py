@@ -20,6 +20,7 @@ def test_list(flags, capsys):
         "config",
         "data",
         "logger",
+        "mesh",
         "model",
         "optim",
         "optim/schedule",

@@ -35,3 +35,15 @@ def test_it_may_not_where_one_was_laid_out_over_it(override, key, tmp_path):
     with pytest.raises(InputError) as caught:
         lengthened([override], tmp_path)
     assert f"{key} was laid out over its whole length" in str(caught.value)
+
+
+def test_the_mesh_may_change(tmp_path):
+    save(compose(["mesh.data=2"]), tmp_path / "config.yaml")
+    mesh = overridden(tmp_path / "config.yaml", ["mesh=fsdp", "mesh.fsdp=4"]).mesh
+    assert (mesh.data, mesh.fsdp, mesh.rules[0].largest) == (1, 4, "fsdp")
+    with pytest.raises(InputError, match=r"mesh=fdsp.*did you mean 'fsdp'"):
+        overridden(tmp_path / "config.yaml", ["mesh=fdsp"])
+    with pytest.raises(InputError, match=r"mesh\.fsdp: .*'two'"):
+        overridden(tmp_path / "config.yaml", ["mesh.fsdp=two"])
+    with pytest.raises(InputError, match=r"mesh\.fsdp: a number of devices, or -1"):
+        overridden(tmp_path / "config.yaml", ["mesh.fsdp=0"])

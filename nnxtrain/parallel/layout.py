@@ -1,0 +1,154 @@
+"""Which array of a run lies where: batches cut by rows, parameters by rules, and what goes with a parameter as it does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from nnxtrain import nnx
+from nnxtrain.config.schema import RuleConfig
+from nnxtrain.errors import InputError
+from nnxtrain.parallel.mesh import ROWS
+from nnxtrain.parallel.rules import partition
+
+Path = tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The mesh, and how each parameter is cut over it.
+
+    Attributes:
+      mesh: the devices.
+      specs: of the model's parameters, by path; what is not among them is whole on every device.
+      shapes: of the same.
+    """
+
+    mesh: Mesh
+    specs: Mapping[Path, PartitionSpec]
+    shapes: Mapping[Path, tuple[int, ...]]
+
+    @classmethod
+    def of(cls, mesh: Mesh, rules: Sequence[RuleConfig], model: nnx.Module) -> Layout:
+        """Lay out a model, which may be abstract.
+
+        Raises:
+          InputError: a rule does not fit the model.
+        """
+        parameters = nnx.to_flat_state(nnx.state(model, nnx.Param))
+        shapes = {_names(path): tuple(leaf.shape) for path, leaf in parameters}
+        dotted = {".".join(path): shape for path, shape in shapes.items()}
+        specs = partition(rules, dotted, dict(mesh.shape))
+        return cls(mesh, {path: specs[".".join(path)] for path in shapes}, shapes)
+
+    @property
+    def is_single(self) -> bool:
+        """Whether there is one device, so that nothing needs to be said about places."""
+        return self.mesh.size == 1
+
+    @property
+    def row_parts(self) -> int:
+        """Into how many parts a batch is cut."""
+        return int(np.prod([self.mesh.shape[axis] for axis in ROWS]))
+
+    @cached_property
+    def replicated(self) -> NamedSharding:
+        """Whole on every device."""
+        return NamedSharding(self.mesh, PartitionSpec())
+
+    def rows(self, leading: int = 0) -> NamedSharding:
+        """Cut along the axis after ``leading`` others."""
+        return NamedSharding(self.mesh, PartitionSpec(*[None] * leading, ROWS))
+
+    def sharding(self, path: Sequence[Any], shape: Sequence[int]) -> NamedSharding:
+        """Where an array of the training state lies: as the parameter whose path ends its own, where their shapes agree.
+
+        So the optimizer's moments and the averages follow their parameters, at whatever depth they are kept.
+        """
+        names, shape = _names(path), tuple(shape)
+        for start in range(len(names)):
+            if self.shapes.get(names[start:]) == shape:
+                return NamedSharding(self.mesh, self.specs[names[start:]])
+        return self.replicated
+
+    def shardings(self, tree: Mapping[str, Any], path: Path = ()) -> dict[str, Any]:
+        """Return :meth:`sharding` of every array (or its shape) in nested dicts."""
+        return {
+            name: self.shardings(value, (*path, name))
+            if isinstance(value, Mapping)
+            else self.sharding((*path, name), value.shape)
+            for name, value in tree.items()
+        }
+
+    def constrain(self, path: Sequence[Any], value: Any) -> Any:
+        """Inside a compiled function: the value, to come out where an array of that path belongs."""
+        if self.is_single:
+            return value
+        return jax.lax.with_sharding_constraint(value, self.sharding(path, value.shape))
+
+    def spread(self, batch: Mapping[str, Any], leading: int = 0) -> dict[str, Any]:
+        """Inside a compiled function: the arrays, cut along the axis after ``leading`` others."""
+        if self.is_single:
+            return dict(batch)
+        return {
+            k: jax.lax.with_sharding_constraint(v, self.rows(leading)) for k, v in batch.items()
+        }
+
+    def replicate(self, module: nnx.Module) -> None:
+        """Put all Variables of a module whole on every device."""
+        if self.is_single:
+            return
+        for _, variable in nnx.to_flat_state(nnx.variables(module)):
+            variable.set_raw_value(jax.device_put(variable.get_raw_value(), self.replicated))
+
+    def local_rows(self, count: int) -> np.ndarray | None:
+        """The rows of a batch of ``count`` that this process's devices work on, int64[n]; None: all."""
+        if jax.process_count() == 1:
+            return None
+        places: Any = self.rows().addressable_devices_indices_map((count,)).values()
+        return np.unique(np.concatenate([np.arange(count)[rows] for (rows,) in places]))
+
+    def put(self, batch: Mapping[str, np.ndarray], count: int, leading: int = 0) -> dict[str, Any]:
+        """Put a batch on the devices, cut by rows.
+
+        Args:
+          batch: arrays of the rows :meth:`local_rows`, which come after ``leading`` other axes.
+          count: rows of the whole batch.
+        """
+        if self.is_single:
+            return dict(batch)
+        sharding, rows = self.rows(leading), self.local_rows(count)
+        if rows is None:
+            return {name: jax.device_put(array, sharding) for name, array in batch.items()}
+
+        def placed(array: np.ndarray) -> jax.Array:
+            def part(index: Any) -> np.ndarray:
+                start, stop, _ = index[leading].indices(count)
+                first = int(np.searchsorted(rows, start))
+                return array[(*index[:leading], slice(first, first + stop - start))]
+
+            shape = (*array.shape[:leading], count, *array.shape[leading + 1 :])
+            return jax.make_array_from_callback(shape, sharding, part)
+
+        return {name: placed(np.asarray(array)) for name, array in batch.items()}
+
+    def check_rows(self, key: str, count: int, accumulate: int = 1) -> None:
+        """Raise an InputError, which names ``key``, for a batch of ``count`` that does not give each device as much."""
+        parts = self.row_parts * accumulate
+        if count % parts:
+            fitting = max(parts, round(count / parts) * parts)
+            times = f" x trainer.accumulate={accumulate}" if accumulate > 1 else ""
+            raise InputError(
+                f"{key}={count} cannot be cut into {parts} equal parts (mesh data x fsdp = {self.row_parts}{times}); "
+                f"use {key}={fitting}"
+            )
+
+
+def _names(path: Sequence[Any]) -> tuple[str, ...]:
+    return tuple(map(str, path))

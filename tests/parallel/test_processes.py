@@ -1,0 +1,104 @@
+"""Several processes on this machine: the same numbers as one, signals, and a process that dies."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from nnxtrain.errors import InputError
+from nnxtrain.parallel.processes import find_processes
+
+TINY = [
+    "data.name=shapes5/tiny", "model=mlp", "model.hidden=[16]", "trainer.epochs=null", "trainer.batch_size=64",
+    "trainer.log_every=1", "trainer.eval_every=6",
+]  # fmt: skip
+
+
+def start(tmp_path, *arguments):
+    environment = os.environ | {"JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": "2", "XLA_FLAGS": ""}
+    command = [sys.executable, "-m", "nnxtrain", *arguments]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen(command, cwd=tmp_path, env=environment, **pipes)
+
+
+def curve(run):
+    lines = (run / "metrics.jsonl").read_text().splitlines()
+    return [(line["step"], line["split"], line["loss"]) for line in map(json.loads, lines)]
+
+
+@pytest.mark.slow
+def test_two_processes_stop_together_and_one_goes_on_along_the_same_curve(tmp_path):
+    pair = start(
+        tmp_path, "fit", *TINY, "trainer.steps=100000", "name=two", "mesh=fsdp", "--processes", "2"
+    )
+    run = _wait_for(lambda: next((tmp_path / "runs").glob("*_two_*"), None), pair)
+    _wait_for(lambda: (run / "metrics.jsonl").exists() and len(curve(run)) > 3, pair)
+    pair.send_signal(signal.SIGTERM)
+    _, error = pair.communicate(timeout=60)
+    assert pair.returncode == 75, error
+    assert f"nnxtrain fit run={run.relative_to(tmp_path)}" in error
+
+    done = max(int(path.name) for path in (run / "checkpoints").glob("[0-9]*"))
+    steps = f"trainer.steps={done + 3}"
+    for arguments in (["fit", f"run={run}", steps], ["fit", *TINY, steps, "name=one"]):
+        process = start(tmp_path, *arguments)
+        _, error = process.communicate()
+        assert process.returncode == 0, error
+    (one,) = (tmp_path / "runs").glob("*_one_*")
+    expected = curve(one)
+    for (*where, loss), (*other, other_loss) in zip(curve(run), expected, strict=True):
+        assert where == other
+        assert loss == pytest.approx(other_loss, rel=1e-3)
+
+
+def _wait_for(ask, process, seconds=120):
+    deadline = time.monotonic() + seconds
+    while not (answer := ask()):
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    return answer
+
+
+@pytest.mark.slow
+def test_when_one_process_dies_the_others_end_soon(tmp_path):
+    pair = start(tmp_path, "fit", *TINY, "trainer.steps=100000", "--processes", "2")
+    run = _wait_for(lambda: next((tmp_path / "runs").glob("*"), None), pair)
+    _wait_for(lambda: (run / "metrics.jsonl").exists() and curve(run), pair)
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = path.read_bytes().split(b"\0")
+            cwd = os.readlink(path.parent / "cwd")
+        except OSError:
+            continue
+        if words[-3:-1] == [b"--process", b"1"] and cwd == str(tmp_path):
+            os.kill(int(path.parent.name), signal.SIGKILL)
+    began = time.monotonic()
+    _, error = pair.communicate(timeout=90)
+    assert time.monotonic() - began < 75
+    assert pair.returncode != 0
+    assert "process 1 ended by SIGKILL; stopping the others" in error
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (("host:1", 2, None), r"--coordinator HOST:PORT, --processes N and --process I go together"),
+        ((None, 2, 0), "go together"),
+        (("host", 2, 0), r"--coordinator host: expected HOST:PORT, e\.g\. host:1234"),
+        (("host:1", 2, 2), r"--process 2: of --processes 2 the numbers are 0 to 1"),
+    ],
+)  # fmt: skip
+def test_flags_that_do_not_go_together(flags, message):
+    with pytest.raises(InputError, match=message):
+        find_processes(*flags, {})
+
+
+def test_a_step_of_one_task_is_one_process():
+    assert find_processes(None, None, None, {"SLURM_STEP_NUM_TASKS": "1"}) is None
+    assert find_processes(None, None, None, {"SLURM_NTASKS": "4", "SLURM_PROCID": "0"}) is None
