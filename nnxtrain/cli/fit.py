@@ -60,22 +60,24 @@ class Fit(Command):
             from nnxtrain.parallel.processes import run_here
 
             return run_here([sys.executable, "-m", "nnxtrain", *sys.argv[1:]], count)
-        self._join(count, index)
+        leads = self._join(count, index)
         run = api.fit(
             self.overrides, config_dirs=self.config_dir, packages=self.package, command=command
         )
-        if index in (None, 0):
+        if leads:
             print(f"run: {run.directory}")
         return 0
 
-    def _join(self, count: int | None, index: int | None) -> None:
-        """Become one of several processes, if flags or Slurm say so."""
+    def _join(self, count: int | None, index: int | None) -> bool:
+        """Become one of several processes, if flags or Slurm say so; return whether this is the first, or the only one."""
         told = (count, index, self.coordinator) != (None, None, None)
         if told or "SLURM_STEP_NUM_TASKS" in os.environ:
             from nnxtrain.parallel.processes import find_processes, join
 
             if processes := find_processes(self.coordinator, count, index):
                 join(processes)
+                return processes.index == 0
+        return True
 
     def _sweep(self, command: list[str]) -> int:
         from nnxtrain.api import beginning_from

@@ -77,8 +77,7 @@ def find_processes(
 def join(processes: Processes, environment: Mapping[str, str] = os.environ) -> None:
     """Make this process part of the program; before anything is computed.
 
-    Raises:
-      InputError: the others do not come, or the coordinator cannot be reached.
+    Raises what ``jax.distributed.initialize`` raises, where the others do not come or cannot be reached.
     """
     arguments: dict[str, object] = {}
     if processes.coordinator is not None:
