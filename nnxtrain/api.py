@@ -16,6 +16,7 @@ def fit(
     config_dirs: Sequence[str | Path] = (),
     packages: Sequence[str] = (),
     command: Sequence[str] | None = None,
+    **options: Any,
 ) -> Any:
     """Train, and return the run with its ``directory`` (Path) and ``results`` (dict).
 
@@ -25,16 +26,19 @@ def fit(
         config_dirs: folders with configurations, searched before all others.
         packages: importable packages of the user that ``_target_`` may name.
         command: what the run directory records as the command; by default this call.
+        options: ``directory=PATH`` for the run, instead of one under ``runs_dir`` with a name of its own;
+            ``is_poor=FUNCTION`` of step and score, that says at each evaluation whether to give the run up.
 
     Raises:
         InputError: a configuration or a run directory that cannot be used; nothing was started.
         RunError: training failed.
-        Interrupted: Ctrl-C; what was done is saved.
+        Interrupted: Ctrl-C, or a scheduler's signal; what was done is saved.
+        Pruned: ``is_poor`` said so; what was done is saved.
     """
     directory, rest = take("run", overrides)
     if directory is not None:
         run_dir = find_run(directory)
-        return _training().resume(run_dir, overrides=rest, packages=tuple(packages))
+        return _training().resume(run_dir, overrides=rest, packages=tuple(packages), **options)
 
     rest = beginning_from(rest)
     config = checked(rest, config_dirs=config_dirs, packages=packages)
@@ -43,6 +47,7 @@ def fit(
         command=list(command) if command is not None else ["nnxtrain.fit", *rest],
         overrides=rest,
         packages=tuple(packages),
+        **options,
     )
 
 

@@ -41,6 +41,12 @@ class Preempted(Interrupted):
     exit_code = 75
 
 
+class Pruned(NnxtrainError):  # noqa: N818 (what was asked for, not an error)
+    """A sweep found the run too poor to go on with; what was done is saved."""
+
+    exit_code = 0
+
+
 def nearest(name: str, candidates: Iterable[str]) -> str:
     """Return ``"; did you mean 'x'?"`` for the candidate closest to ``name``, or ``""``.
 

@@ -189,7 +189,7 @@ def keys() -> list[str]:
 
 def problems(config: Config) -> Iterator[tuple[str, str]]:
     """Yield ``(key, what is wrong)`` for values outside their range or in conflict."""
-    yield from _outside(config, "")
+    yield from outside(config, "")
     if config.name is not None and not re.fullmatch(r"\w[\w.+=-]*", config.name):
         yield (
             "name",
@@ -227,14 +227,15 @@ def problems(config: Config) -> Iterator[tuple[str, str]]:
         yield "trainer.profile", f"expected [first, last] step, e.g. [10,20], got {window}"
 
 
-def _outside(section: Any, prefix: str) -> Iterator[tuple[str, str]]:
+def outside(section: Any, prefix: str) -> Iterator[tuple[str, str]]:
+    """Yield ``(key, what is wrong)`` for the values of a dataclass that are out of the range of their field."""
     for item in fields(section):
         key, value = prefix + item.name, getattr(section, item.name)
         if is_dataclass(value):
-            yield from _outside(value, key + ".")
+            yield from outside(value, key + ".")
         for number, entry in enumerate(value if isinstance(value, list) else ()):
             if is_dataclass(entry):
-                yield from _outside(entry, f"{key}[{number}].")
+                yield from outside(entry, f"{key}[{number}].")
         if isinstance(value, float) and not math.isfinite(value):
             yield key, f"must be a finite number, got {value}"
             continue

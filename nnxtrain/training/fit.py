@@ -7,14 +7,14 @@ import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import jax
 
 from nnxtrain import nnx
 from nnxtrain.config.saved import save, to_yaml
 from nnxtrain.config.schema import Config
-from nnxtrain.errors import InputError, Interrupted
+from nnxtrain.errors import InputError, Interrupted, Pruned
 from nnxtrain.loggers import Logger
 from nnxtrain.parallel.agreement import leads, told
 from nnxtrain.training.checkpoint import Checkpoint, Checkpoints
@@ -35,6 +35,14 @@ from nnxtrain.training.session import Session
 from nnxtrain.training.state import TrainState, abstract, arrays_of, put_arrays
 
 
+IsPoor: TypeAlias = Callable[[int, float], bool]
+
+
+def never(step: int, score: float) -> bool:
+    """Nothing is poor."""
+    return False
+
+
 @dataclass(frozen=True)
 class Run:
     """A finished run: where it lies, and its test metrics (with the step and validation score of the best checkpoint)."""
@@ -49,13 +57,20 @@ def fit(
     command: Sequence[str] = (),
     overrides: Sequence[str] = (),
     packages: Sequence[str] = (),
+    directory: Path | None = None,
+    is_poor: IsPoor = never,
 ) -> Run:
     """Train a checked config in a new run directory.
+
+    Args:
+      directory: where the run shall lie; by default in ``config.runs_dir``, under a name of its own.
+      is_poor: asked at each evaluation, with the step and the monitored score, whether to give the run up.
 
     Raises:
       InputError: the config does not fit the data.
       RunError: training failed.
       Interrupted: a signal came; the run is saved, and the message says how to go on.
+      Pruned: it was given up; the run is saved.
     """
     loggers = build_loggers(config, packages)
     session = Session.open(config, packages=packages)
@@ -63,7 +78,7 @@ def fit(
     data = DataCard.of(session.splits).to_json()
 
     def create() -> str:
-        directory = RunDirectory.create(
+        made = RunDirectory.create(
             config.runs_dir,
             config.name or "run",
             config=to_yaml(config),
@@ -71,13 +86,20 @@ def fit(
             overrides=overrides,
             devices=[str(device) for device in jax.devices()],
             data=data,
+            path=directory,
         )
-        return str(directory.path)
+        return str(made.path)
 
-    return _train(_shared(Path(told(create))), session, loggers)
+    return _train(_shared(Path(told(create))), session, loggers, is_poor)
 
 
-def resume(run_dir: Path, *, overrides: Sequence[str] = (), packages: Sequence[str] = ()) -> Run:
+def resume(
+    run_dir: Path,
+    *,
+    overrides: Sequence[str] = (),
+    packages: Sequence[str] = (),
+    is_poor: IsPoor = never,
+) -> Run:
     """Go on with a run from its newest complete checkpoint, as if it had never stopped.
 
     Args:
@@ -102,7 +124,7 @@ def resume(run_dir: Path, *, overrides: Sequence[str] = (), packages: Sequence[s
             newest = checkpoints.latest()
             check_length(session.plan.total_steps, newest.step if newest else 0)
             save(config, directory.config_path)
-    return _train(directory, session, loggers)
+    return _train(directory, session, loggers, is_poor)
 
 
 def _shared(path: Path) -> RunDirectory:
@@ -110,7 +132,9 @@ def _shared(path: Path) -> RunDirectory:
     return RunDirectory(path) if leads() else FollowedRun(path)
 
 
-def _train(directory: RunDirectory, session: Session, loggers: Mapping[str, Logger]) -> Run:
+def _train(
+    directory: RunDirectory, session: Session, loggers: Mapping[str, Logger], is_poor: IsPoor
+) -> Run:
     trainer = session.config.trainer
     with contextlib.ExitStack() as stack:
         stack.enter_context(directory.lock())
@@ -167,6 +191,7 @@ def _train(directory: RunDirectory, session: Session, loggers: Mapping[str, Logg
             early,
             best,
             unevaluated,
+            is_poor,
         )
         step = loop.run()
         if early.stops:
@@ -268,6 +293,9 @@ def _noted(directory: RunDirectory) -> Iterator[None]:
         raise kind(
             f"{error or 'stopped'}; go on with: nnxtrain fit run={shlex.quote(str(directory.path))}"
         ) from None
+    except Pruned:
+        directory.set_status("pruned")
+        raise
     except Exception as error:
         if isinstance(error, NotFiniteError):
             directory.note_not_finite(error.step, error.ids, error.where)

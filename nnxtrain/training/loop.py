@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -15,7 +16,8 @@ from nnxtrain.data.loader import train_batches
 from nnxtrain.data.placement import resident
 from nnxtrain.data.sampler import batch_ids
 from nnxtrain.data.source import Batch
-from nnxtrain.errors import RunError
+from nnxtrain.errors import Pruned, RunError
+from nnxtrain.parallel.agreement import told
 from nnxtrain.training.checkpoint import Checkpoint, Checkpoints
 from nnxtrain.training.diagnosis import NotFiniteError, diagnose
 from nnxtrain.training.early_stopping import EarlyStopping
@@ -36,7 +38,8 @@ class Loop:
 
     ``best`` is the best monitored validation score so far; with the state, the position in the log and the count of
     ``early``, which each checkpoint notes, it decides the rest of the run. ``unevaluated`` is the checkpoint that the run
-    goes on from, where a signal came during the evaluation that was due then.
+    goes on from, where a signal came during the evaluation that was due then. ``is_poor`` is asked by process 0, at each
+    evaluation, whether the run is too poor by its step and score to go on.
     """
 
     session: Session
@@ -49,12 +52,14 @@ class Loop:
     early: EarlyStopping
     best: float | None = None
     unevaluated: Checkpoint | None = None
+    is_poor: Callable[[int, float], bool] = lambda step, score: False
 
     def run(self) -> int:
         """Train to the end, and return the step it came at.
 
         Raises:
           Interrupted: a signal asked to stop; everything is saved.
+          Pruned: ``is_poor``; everything is saved.
           NotFiniteError: a loss or gradient is not finite; the state is that before.
         """
         session, plan = self.session, self.session.plan
@@ -101,15 +106,26 @@ class Loop:
         except EvaluationStopped:
             self._save(step, None, unevaluated=True)
             self._stop(step)
-        improved = self._note(score)
-        if saves or improved or stopping or self.early.stops:
+        improved, poor = self._note(score), self._is_poor(step, score)
+        if saves or improved or stopping or poor or self.early.stops:
             self._save(step, score)
+        if poor and step < plan.total_steps:
+            self._prune(step, score)
         if stopping and step < plan.total_steps:
             self._stop(step)
 
     def _stop(self, step: int) -> NoReturn:
         self.checkpoints.wait()
         raise self.interruption.error(f"at step {step}, which is saved")
+
+    def _is_poor(self, step: int, score: float | None) -> bool:
+        return score is not None and told(lambda: bool(self.is_poor(step, score)))
+
+    def _prune(self, step: int, score: float | None) -> NoReturn:
+        self.checkpoints.wait()
+        raise Pruned(
+            f"pruned at step {step}: {self.session.monitor.metric} {score:.4g} is poor beside other trials"
+        )
 
     def _make_up(self, checkpoint: Checkpoint) -> None:
         """Make the evaluation that a signal cut short; then the checkpoint is as if none had come."""
@@ -119,6 +135,8 @@ class Loop:
             self._stop(checkpoint.step)
         self._note(score)
         self.checkpoints.rescore(checkpoint, self._info(), score)
+        if self._is_poor(checkpoint.step, score):
+            self._prune(checkpoint.step, score)
 
     def _check(self, halted: jax.Array) -> None:
         """Raise NotFiniteError if a step was not, with what it was: the step is made again, on the state from before."""

@@ -38,9 +38,10 @@ from nnxtrain.storage.atomic_write import atomic_write, sync_directory
 from nnxtrain.training.provenance import provenance
 from nnxtrain.training.run_lock import run_lock
 
-State: TypeAlias = Literal["running", "finished", "interrupted", "failed"]
+State: TypeAlias = Literal["running", "finished", "pruned", "interrupted", "failed"]
 
 _ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"  # nothing that looks like something else
+_TAKEN = (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR)
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,7 @@ class RunDirectory:
         overrides: Sequence[str] = (),
         devices: Sequence[str] = (),
         data: str | None = None,
+        path: Path | None = None,
     ) -> RunDirectory:
         """Make a new run directory, of which nothing can be seen before all of it is there.
 
@@ -93,10 +95,11 @@ class RunDirectory:
           config: the text of ``config.yaml``, or a function that writes it to the given path.
           command, overrides, devices: noted in ``run.json``.
           data: the text of ``data.json``.
+          path: where the run shall lie, instead of in ``runs_dir`` under a name of its own.
 
-        Raises ``RunError`` if the directory cannot be made.
+        Raises ``RunError`` if the directory cannot be made, ``InputError`` if something lies at ``path``.
         """
-        runs = Path(runs_dir)
+        runs = Path(runs_dir) if path is None else path.parent
         origin, diff = provenance(command=command, overrides=overrides, devices=devices)
         try:
             building = _make_hidden(runs)
@@ -113,7 +116,7 @@ class RunDirectory:
                     atomic_write(run.data_path, data.encode())
                 run.checkpoints_path.mkdir()
                 run.set_status("running", step=0)
-                return cls(_publish(building, runs, name))
+                return cls(_publish(building, runs, name) if path is None else _move(building, path))
             except BaseException:
                 shutil.rmtree(building, ignore_errors=True)
                 raise
@@ -300,6 +303,17 @@ def _make_hidden(runs: Path) -> Path:
             return path
 
 
+def _move(building: Path, path: Path) -> Path:
+    try:
+        building.rename(path)
+    except OSError as error:
+        if error.errno in _TAKEN:
+            raise InputError(f"{path} exists; to go on with it: nnxtrain fit run={path}") from error
+        raise
+    sync_directory(path.parent)
+    return path
+
+
 def _publish(building: Path, runs: Path, name: str) -> Path:
     """Give a whole run its name. Renaming onto a directory that holds anything fails: try again."""
     label = re.sub(r"[^\w.+=-]+", "-", name).strip("-.")[:50] or "run"
@@ -312,7 +326,7 @@ def _publish(building: Path, runs: Path, name: str) -> Path:
             sync_directory(runs)
             return path
         except OSError as error:
-            if error.errno not in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR):
+            if error.errno not in _TAKEN:
                 raise
 
 

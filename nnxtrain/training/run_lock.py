@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import IO
 
 from nnxtrain.errors import InputError, RunError
+from nnxtrain.storage.process_id import born
 
 UNSUPPORTED = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL}
 
@@ -74,7 +75,7 @@ def _write_owner(file: IO[str]) -> None:
         "pid": os.getpid(),
         "host": socket.gethostname(),
         "since": datetime.now().astimezone().isoformat(" ", "seconds"),
-        "born": _born(os.getpid()),
+        "born": born(os.getpid()),
     }
     file.truncate(0)
     file.write(json.dumps(owner))
@@ -101,23 +102,8 @@ def _may_live(owner: dict[str, object]) -> bool:
     """Whether the process that wrote this may still run."""
     if not owner or owner.get("host") != socket.gethostname():
         return bool(owner)
-    born = _born(owner.get("pid"))
-    return born is not None and born == owner.get("born")
-
-
-def _born(pid: object) -> str | None:
-    """What tells a process from a later one of the same id; None if there is no such process."""
-    if not isinstance(pid, int):
-        return None
-    with contextlib.suppress(OSError):
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
-    try:  # macOS has no /proc
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return None
-    except PermissionError:
-        pass
-    return "alive"
+    now = born(owner.get("pid"))
+    return now is not None and now == owner.get("born")
 
 
 def _close_in_forks(file: IO[str]) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from nnxtrain.config.build import resolve
 from nnxtrain.config.composition import to_container
 from nnxtrain.config.schema import Config
-from nnxtrain.errors import Interrupted, RunError
+from nnxtrain.errors import Interrupted, Pruned, RunError
 from nnxtrain.loggers import CsvFile, Line, Logger
 from nnxtrain.training.metrics_log import MetricsLog, read_metrics
 from nnxtrain.training.run_directory import RunDirectory
@@ -77,7 +77,8 @@ class RunLog:
         traceback: TracebackType | None,
     ) -> None:
         stopped = isinstance(error, Interrupted | KeyboardInterrupt)
-        status = "finished" if error is None else "interrupted" if stopped else "failed"
+        done = error is None or isinstance(error, Pruned)
+        status = "finished" if done else "interrupted" if stopped else "failed"
         self._each(lambda logger: logger.close(status))
         self._log.close()
 

@@ -1,0 +1,26 @@
+"""Where trials run. Each launcher takes numbers of trials and sees that each is run by ``nnxtrain.sweep.trial``."""
+
+from __future__ import annotations
+
+import importlib
+
+from nnxtrain.sweep.launchers.launcher import Launcher
+from nnxtrain.sweep.spec import LauncherName, SweepConfig
+
+_CLASSES = {
+    LauncherName.local: ("local", "LocalLauncher"),
+    LauncherName.slurm: ("slurm", "SlurmLauncher"),
+    LauncherName.ray: ("ray", "RayLauncher"),
+}
+
+__all__ = ["Launcher", "make_launcher"]
+
+
+def make_launcher(spec: SweepConfig) -> Launcher:
+    """Return the launcher that a sweep asks for; its libraries are imported here.
+
+    Raises InputError where it cannot work on this machine, saying what to install or start.
+    """
+    module, name = _CLASSES[spec.launcher]
+    made: Launcher = getattr(importlib.import_module(f"{__name__}.{module}"), name)(spec)
+    return made
