@@ -86,6 +86,14 @@ class Layout:
             for name, value in tree.items()
         }
 
+    def place(self, tree: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the shapes in nested dicts, each with its :meth:`sharding`."""
+        return jax.tree.map(
+            lambda x, sharding: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding),
+            dict(tree),
+            self.shardings(tree),
+        )
+
     def constrain(self, path: Sequence[Any], value: Any) -> Any:
         """Inside a compiled function: the value, to come out where an array of that path belongs."""
         if self.is_single:

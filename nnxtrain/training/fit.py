@@ -32,7 +32,7 @@ from nnxtrain.training.resume import check_length, over_the_length, overridden
 from nnxtrain.training.run_directory import FollowedRun, RunDirectory
 from nnxtrain.training.run_log import NoLog, RunLog, build_loggers
 from nnxtrain.training.session import Session
-from nnxtrain.training.state import TrainState, abstract, arrays_of, put_arrays
+from nnxtrain.training.state import TrainState, arrays_of, put_arrays
 
 
 IsPoor: TypeAlias = Callable[[int, float], bool]
@@ -241,8 +241,8 @@ def _state(session: Session, checkpoints: Checkpoints, checkpoint: Checkpoint | 
     """A fresh state, or the one of a checkpoint."""
     if checkpoint is None:
         return session.create()
-    state = abstract(session.build)
-    put_arrays(state, checkpoints.restore(checkpoint, session.place(arrays_of(state))))
+    state = session.abstract()
+    put_arrays(state, checkpoints.restore(checkpoint, arrays_of(state)))
     return state
 
 

@@ -17,7 +17,7 @@ class Gradients(NamedTuple):
     """What one batch gives.
 
     Attributes:
-      loss: float32[], the mean of the elements' losses, weighted.
+      loss: float[], float32 at least, the mean of the elements' losses, weighted.
       grads: a State, its gradient.
     """
 
@@ -83,7 +83,8 @@ def _part(
     def summed(model: nnx.Module) -> tuple[jax.Array, Any]:
         outputs = task.outputs(model, batch)
         loss = outputs["loss"]
-        weight = jnp.broadcast_to(outputs.get("weight", 1.0), loss.shape).astype(jnp.float32)
+        kind = jnp.promote_types(loss.dtype, jnp.float32)
+        weight = jnp.broadcast_to(outputs.get("weight", 1.0), loss.shape).astype(kind)
         if "mask" in batch:
             weight = weight * batch["mask"].reshape(-1, *[1] * (loss.ndim - 1))
         # Where nothing counts, not even a NaN does.

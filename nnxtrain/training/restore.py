@@ -18,7 +18,7 @@ from nnxtrain.training.data_card import DataCard
 from nnxtrain.training.monitor import Monitor
 from nnxtrain.training.run_directory import RunDirectory
 from nnxtrain.training.session import Session
-from nnxtrain.training.state import TrainState, abstract, arrays_of, put_arrays
+from nnxtrain.training.state import TrainState, arrays_of, put_arrays
 
 
 class Restored(NamedTuple):
@@ -64,9 +64,8 @@ def restore_model(
         session = Session.open(
             config, packages=packages, data=data, devices=None if everywhere else jax.devices()[:1]
         )
-        state = abstract(session.build)
-        parts = {name: x for name, x in arrays_of(state).items() if name in ("model", "ema")}
-        like = session.place(parts)
+        state = session.abstract()
+        like = {name: x for name, x in arrays_of(state).items() if name in ("model", "ema")}
         try:
             arrays = checkpoints.restore(chosen, like, partial=True)
         except RunError:

@@ -169,24 +169,25 @@ class Session:
         layout.check_rows("trainer.batch_size", trainer.batch_size, trainer.accumulate)
         return layout
 
+    def abstract(self) -> TrainState:
+        """Return a state of shapes that say where each array belongs; :func:`put_arrays` fills it."""
+        state = nnx.clone(self.shapes)
+        if not self.layout.is_single:
+            put_arrays(state, self.layout.place(arrays_of(state)))
+        return state
+
     def create(self) -> TrainState:
         """Return a fresh state. Over several devices each array is made in its parts, never whole."""
         if self.layout.is_single:
             return self.build()
-        state = abstract(self.build)
-        shardings = self.layout.shardings(arrays_of(state))
-        put_arrays(state, jax.jit(lambda: arrays_of(self.build()), out_shardings=shardings)())
+        state = self.abstract()
+        put_arrays(state, self.creation(arrays_of(state))())
         return state
 
-    def place(self, arrays: dict[str, Any]) -> dict[str, Any]:
-        """Return the shapes of a state (:func:`arrays_of`, or parts of it) with the devices that they belong on."""
-        if self.layout.is_single:
-            return arrays
-        return jax.tree.map(
-            lambda x, sharding: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding),
-            arrays,
-            self.layout.shardings(arrays),
-        )
+    def creation(self, like: dict[str, Any]) -> Any:
+        """The compiled function that makes the arrays of a fresh state, where the shapes ``like`` have them."""
+        shardings = jax.tree.map(lambda x: x.sharding, like)
+        return jax.jit(lambda: arrays_of(self.build()), out_shardings=shardings)
 
     @cached_property
     def start(self) -> Start | None:

@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
+from jax.sharding import NamedSharding, PartitionSpec
 
 from nnxtrain import nnx
 from nnxtrain.training.loss_scale import LossScale
@@ -92,14 +93,21 @@ def _raw(value: Any) -> Any:
     if not jnp.issubdtype(value.dtype, jax.dtypes.prng_key):
         return value
     if isinstance(value, jax.ShapeDtypeStruct):
-        return jax.eval_shape(jax.random.key_data, value)
+        return _placed(jax.eval_shape(jax.random.key_data, value), value.sharding)
     return jax.random.key_data(value)
 
 
 def _key(data: Any) -> Any:
     if isinstance(data, jax.ShapeDtypeStruct):
-        return jax.eval_shape(jax.random.wrap_key_data, data)
+        return _placed(jax.eval_shape(jax.random.wrap_key_data, data), data.sharding)
     return jax.random.wrap_key_data(data)
+
+
+def _placed(shape: Any, sharding: Any) -> jax.ShapeDtypeStruct:
+    """The shape, where an array lies with which it shares all axes but the words of keys."""
+    if isinstance(sharding, NamedSharding):
+        sharding = NamedSharding(sharding.mesh, PartitionSpec(*sharding.spec[: len(shape.shape)]))
+    return jax.ShapeDtypeStruct(shape.shape, shape.dtype, sharding=sharding)
 
 
 def _strings(tree: Any) -> Any:

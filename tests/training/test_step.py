@@ -1,5 +1,6 @@
 """One training step: parts of a batch, averages, what is not finite, several steps in a call; against NumPy by hand."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
@@ -10,6 +11,7 @@ from nnxtrain.data import ArraySource, Spec
 from nnxtrain.data.placement import place, resident
 from nnxtrain.data.source import Splits, Subset
 from nnxtrain.training.diagnosis import diagnose
+from nnxtrain.training.gradients import gradients
 from nnxtrain.training.state import TrainState, arrays_of
 from nnxtrain.training.step import make_train_step, parameters_finite
 
@@ -228,3 +230,18 @@ def test_what_is_not_finite_is_found():
     broken.first.bias.value = broken.first.bias.value.at[0].set(jnp.nan)
     assert found(broken, batch) == "the parameter model.first.bias"
     assert not bool(parameters_finite(broken))
+
+
+@pytest.mark.parametrize("parts", [1, 3])
+def test_a_model_in_float64_gets_gradients_in_float64(parts):
+    with jax.enable_x64(True):
+        random = np.random.default_rng(1)
+        x, y, w = random.normal(size=(6, 3)), random.normal(size=6), random.uniform(size=6)
+        model = nnx.Linear(3, 1, param_dtype=jnp.float64, rngs=nnx.Rngs(0))
+        kernel = np.asarray(model.kernel.value)
+        batch = {"input": jnp.asarray(x), "target": jnp.asarray(y), "weight": jnp.asarray(w)}
+        found = gradients(Task(), model, Task().metrics(), batch, wrt=nnx.Param, parts=parts)
+        error = (x @ kernel)[:, 0] - y
+        expected = (2 * w * error) @ x / w.sum()
+        np.testing.assert_allclose(found.loss, (w * error**2).sum() / w.sum(), rtol=1e-14)
+        np.testing.assert_allclose(found.grads.kernel.value[:, 0], expected, rtol=1e-13)

@@ -59,7 +59,7 @@ class Embed(Module):
         self.embedding = make_param(embedding_init, rngs, shape, param_dtype, embedding_metadata)
         self.num_embeddings = num_embeddings
         self.features = features
-        self.dtype = self.embedding.dtype if dtype is None else dtype
+        self.dtype = dtype
         self.param_dtype = param_dtype
         self.promote_dtype = promote_dtype
 
@@ -68,7 +68,7 @@ class Embed(Module):
         if not jnp.issubdtype(inputs.dtype, jnp.integer):
             raise ValueError(f"Embed takes integers; it got {inputs.dtype}{list(inputs.shape)}")
         (embedding,) = self.promote_dtype(
-            (value_of(self.embedding),), dtype=self.dtype, inexact=False
+            (value_of(self.embedding),), dtype=self._dtype, inexact=False
         )
         if self.num_embeddings == 1:
             return jnp.broadcast_to(embedding, (*inputs.shape, self.features))
@@ -86,5 +86,10 @@ class Embed(Module):
             raise ValueError(
                 f"Embed.attend takes [..., {self.features}]; it got {list(query.shape)}"
             )
-        query, embedding = self.promote_dtype((query, value_of(self.embedding)), dtype=self.dtype)
+        query, embedding = self.promote_dtype((query, value_of(self.embedding)), dtype=self._dtype)
         return jnp.dot(query, embedding.T, **given(out_sharding=out_sharding))
+
+    @property
+    def _dtype(self) -> Any:
+        """The table's own, where none was given: that which it has now, as a model may be cast after it was made."""
+        return self.embedding.dtype if self.dtype is None else self.dtype

@@ -111,6 +111,19 @@ def test_embed_gives_nan_out_of_range_and_counts_from_the_end():
     np.testing.assert_array_equal(y[1], layer.embedding.value[4])
 
 
+def test_embed_computes_in_the_dtype_that_its_table_has_now():
+    layer = nnx.Embed(5, 4, rngs=nnx.Rngs(0))
+    assert layer(jnp.array([1])).dtype == layer.attend(normal(2, 4)).dtype == jnp.float32
+    with jax.enable_x64(True):
+        table = np.random.default_rng(0).normal(size=(5, 4))
+        layer.embedding.value = jnp.asarray(table)
+        np.testing.assert_array_equal(layer(jnp.array([3, 1])), table[[3, 1]])
+        np.testing.assert_allclose(layer.attend(jnp.asarray(table)), table @ table.T, rtol=1e-14)
+    assert (
+        nnx.Embed(5, 4, dtype=jnp.bfloat16, rngs=nnx.Rngs(0))(jnp.array([1])).dtype == jnp.bfloat16
+    )
+
+
 def test_low_rank_changes_train_alone():
     model = nnx.LoRALinear(3, 2, lora_rank=1, rngs=nnx.Rngs(0))
     x, target = normal(8, 3), normal(8, 2)
