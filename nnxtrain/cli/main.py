@@ -33,6 +33,17 @@ VERBS = {
     "runs list": ("runs_list", "RunsList", "list the runs, the newest first"),
     "runs show": ("runs_show", "RunsShow", "tell all about one run"),
     "runs compare": ("runs_compare", "RunsCompare", "show in what runs differ, and their results"),
+    "sweep": (
+        "sweep",
+        "Sweep",
+        "many runs: every combination of values, or some that are searched",
+    ),
+    "sweep status": ("sweep_status", "SweepStatus", "show how the trials of a sweep stand"),
+    "sweep table": ("sweep_table", "SweepTable", "rank the results of a sweep"),
+    "sweep retry": ("sweep_retry", "SweepRetry", "go on with what did not end well"),
+    "sweep cancel": ("sweep_cancel", "SweepCancel", "end trials; they are saved"),
+    "sweep trial": ("sweep_trial", "SweepTrial", "run one trial of a sweep, here"),
+    "sweep manage": ("sweep_trial", "SweepManage", ""),  # what `sweep` starts in the background
     "data list": ("data", "DataList", "list the data sets and which are prepared"),
     "data prepare": ("data", "DataPrepare", "download and prepare a data set"),
     "data preview": (
@@ -112,6 +123,8 @@ def _dispatch(argv: list[str]) -> int:
 def _verb(argv: list[str]) -> tuple[str, list[str]]:
     """Split a command line into its verb, of one word or two, and the rest."""
     first = argv[0]
+    if " ".join(argv[:2]) in VERBS:
+        return " ".join(argv[:2]), argv[2:]
     if first in VERBS:
         return first, argv[1:]
     if first.startswith("-"):
@@ -138,7 +151,7 @@ def _command(verb: str) -> type[Command]:
 
 def overview(prefix: str = "") -> str:
     """Return the text of ``nnxtrain --help``, or the part about the verbs that begin so."""
-    shown = {verb: text for verb, (_, _, text) in VERBS.items() if verb.startswith(prefix)}
+    shown = {verb: text for verb, (_, _, text) in VERBS.items() if text and verb.startswith(prefix)}
     width = 2 + max(map(len, shown))
     lines = ["usage: nnxtrain COMMAND [arguments] [flags]", ""]
     if not prefix:

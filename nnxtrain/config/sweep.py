@@ -60,13 +60,13 @@ def check_trials(
     """
     loader = config_loader(config_dirs)
     compositions = []
-    for number, trial in enumerate(trials, 1):
+    for number, trial in enumerate(trials):
         try:
             composition = compose_with_origins(trial, config_dirs, loader)
             check(composition.config, packages=packages, where=composition.where)
             compositions.append(composition)
         except InputError as error:
-            label = f"trial {number} of {len(trials)} ({' '.join(trial)})"
+            label = f"trial {number} ({' '.join(trial)})"
             raise InputError(f"{label}: {error}" if len(trials) > 1 else str(error)) from error
     return compositions
 

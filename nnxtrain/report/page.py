@@ -15,7 +15,13 @@ from nnxtrain.report.findings import findings
 from nnxtrain.report.html import code, details, section, table, text
 from nnxtrain.training.run_summary import RunSummary, duration
 
-STATES = {"finished": "good", "pruned": "good", "failed": "bad", "died": "bad", "interrupted": "bad"}
+STATES = {
+    "finished": "good",
+    "pruned": "good",
+    "failed": "bad",
+    "died": "bad",
+    "interrupted": "bad",
+}
 
 
 @dataclass(frozen=True)

@@ -189,6 +189,21 @@ class SweepDirectory:
         """See :mod:`nnxtrain.sweep.record`."""
         return self.records_path / f"{number}.json"
 
+    def is_cancelled(self, number: int) -> bool:
+        """Whether a trial is not to be started, or gone on with, until somebody says ``sweep retry``."""
+        return self._cancelled(number).exists()
+
+    def cancel(self, number: int) -> None:
+        """Keep a trial from being started."""
+        self._cancelled(number).touch()
+
+    def revive(self, number: int) -> None:
+        """Undo :meth:`cancel`."""
+        self._cancelled(number).unlink(missing_ok=True)
+
+    def _cancelled(self, number: int) -> Path:
+        return self.records_path / f"{number}.cancelled"
+
     @property
     def launches(self) -> list[dict[str, Any]]:
         """What was handed to the launcher, in the order of time: ``time`` (seconds of the epoch), ``trials`` and what the

@@ -18,7 +18,7 @@ Outcome: TypeAlias = Literal["finished", "pruned", "failed", "stopped"]
 
 @dataclass
 class Attempt:
-    """One process that ran a trial. Times are in seconds of the epoch; without ``outcome`` it has not ended, or was killed."""
+    """One process that ran a trial. Times are in seconds of the epoch; without ``outcome`` it runs, or was killed."""
 
     started: float
     host: str
@@ -68,4 +68,3 @@ class Record:
     def write(self, path: Path) -> None:
         """Replace a file."""
         atomic_write(path, json.dumps(asdict(self), indent=1).encode() + b"\n")
-

@@ -142,7 +142,7 @@ def parse_space(overrides: Sequence[str], config_dirs: Sequence[str | Path] = ()
     loader = config_loader(config_dirs)
     with readable_errors(overrides, loader, search_dirs(config_dirs)):
         parsed = OverridesParser.create(config_loader=loader).parse_overrides(open_nodes(overrides))
-    hydra = [as_typed(item.input_line) for item in parsed if item.is_hydra_override()]
+    hydra = [as_typed(str(item.input_line)) for item in parsed if item.is_hydra_override()]
     if hydra:
         raise InputError(
             f"override {hydra[0]!r}: a sweep is launched by sweep.launcher=local, slurm or ray; Hydra's launchers belong to "

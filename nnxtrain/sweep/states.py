@@ -20,7 +20,7 @@ DONE = ("finished", "pruned")
 
 @dataclass(frozen=True)
 class Trial:
-    """A trial as it stands. ``overrides`` is None where they have not been asked for yet; ``error`` is the line of a failed one."""
+    """A trial as it stands: ``overrides`` None before it has been given any, ``error`` the line of a failed one."""
 
     number: int
     state: State
@@ -39,9 +39,10 @@ def trials_of(sweep: SweepDirectory, held: Collection[int] | None = None) -> lis
 def held_by_launcher(sweep: SweepDirectory) -> set[int]:
     """Return the trials that the launcher runs, or will run; none where it cannot be asked."""
     try:
-        return make_launcher(sweep.spec).held(sweep)
+        held = make_launcher(sweep.spec).held(sweep)
     except NnxtrainError:  # on another machine than the sweep was started from
         return set()
+    return {number for number in held if not sweep.is_cancelled(number)}
 
 
 def choose(sweep: SweepDirectory, numbers: Collection[str]) -> list[int]:
@@ -73,7 +74,8 @@ def _trial(sweep: SweepDirectory, number: int, held: bool) -> Trial:
     last = record.last
     state: State
     if last is None:
-        state = "waiting" if held else "not started"
+        cancelled = sweep.is_cancelled(number)
+        state = "waiting" if held else "stopped" if cancelled else "not started"
     elif last.outcome is None:
         if last.is_alive if last.is_here else held:
             state = "running"

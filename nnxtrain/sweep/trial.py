@@ -34,6 +34,8 @@ def run_trial(sweep: SweepDirectory, number: int, *, leads: bool = True) -> None
         record = Record.read(path)
         if record.last and record.last.outcome in ("finished", "pruned"):
             return
+        if sweep.is_cancelled(number):
+            raise Interrupted(f"trial {number} was cancelled; to run it: nnxtrain sweep retry")
         attempt = Attempt.begin()
         record.attempts.append(attempt)
         record.write(path)

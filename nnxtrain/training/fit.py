@@ -34,7 +34,6 @@ from nnxtrain.training.run_log import NoLog, RunLog, build_loggers
 from nnxtrain.training.session import Session
 from nnxtrain.training.state import TrainState, arrays_of, put_arrays
 
-
 IsPoor: TypeAlias = Callable[[int, float], bool]
 
 

@@ -116,7 +116,9 @@ class RunDirectory:
                     atomic_write(run.data_path, data.encode())
                 run.checkpoints_path.mkdir()
                 run.set_status("running", step=0)
-                return cls(_publish(building, runs, name) if path is None else _move(building, path))
+                return cls(
+                    _publish(building, runs, name) if path is None else _move(building, path)
+                )
             except BaseException:
                 shutil.rmtree(building, ignore_errors=True)
                 raise

@@ -54,7 +54,9 @@ def summarize(directory: RunDirectory) -> RunSummary:
     best = _best(records, monitor, mode)
     tests = [record for record in records if record.get("split") == "test"]
     started = _moment(directory.origin.get("started"))
-    ended = _moment(status.time) if state in ("finished", "pruned", "failed", "interrupted") else None
+    ended = (
+        _moment(status.time) if state in ("finished", "pruned", "failed", "interrupted") else None
+    )
     seen = [ended.timestamp()] if ended else [r["time"] for r in records[-1:] if "time" in r]
     return RunSummary(
         directory=directory,

@@ -31,7 +31,9 @@ class Launcher(Protocol):
         """Return the numbers of the trials that it runs, or will run yet; one question for all of them."""
 
     def cancel(self, sweep: SweepDirectory, numbers: Collection[int]) -> None:
-        """End trials, running ones so that they save, and forget those that wait."""
+        """End trials: those that run by SIGINT, so that they save. That none of these starts any more is noted in the sweep
+        already (``sweep.is_cancelled``), which each trial looks at when it starts; an engine with a queue of its own takes
+        them out of it."""
 
 
 def trial_command(sweep: SweepDirectory, number: int) -> list[str]:

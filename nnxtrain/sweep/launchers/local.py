@@ -72,22 +72,19 @@ class LocalLauncher:
         return held
 
     def cancel(self, sweep: SweepDirectory, numbers: Collection[int]) -> None:
-        launches = list(_running(sweep))
-        if not launches:
-            elsewhere = {launch["host"] for launch in sweep.launches} - {socket.gethostname()}
-            if elsewhere:
-                raise InputError(
-                    f"sweep {sweep.name} was started on {', '.join(elsewhere)}; cancel it there"
-                )
-        for launch in launches:
-            if set(launch["trials"]) <= set(numbers):
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(launch["pid"], signal.SIGTERM)
+        elsewhere: dict[int, str] = {}
         for number in numbers:
             last = Record.read(sweep.record_path(number)).last
-            if last and last.is_here and last.is_alive:
+            if last is None or last.outcome is not None:
+                continue
+            if not last.is_here:
+                elsewhere[number] = last.host
+            elif last.is_alive:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(last.pid, signal.SIGINT)
+        if elsewhere:
+            number, host = next(iter(elsewhere.items()))
+            raise InputError(f"trial {number} runs on {host}; cancel it there")
 
 
 def _running(sweep: SweepDirectory) -> Iterator[dict[str, Any]]:
@@ -107,13 +104,15 @@ def manage(sweep: SweepDirectory, numbers: Sequence[int]) -> None:
     free = shares(sweep.spec, len(waiting))
     running: dict[int, tuple[subprocess.Popen[bytes], Share]] = {}
     asked: list[int] = []
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda number, _: asked.append(number))
+    for asking in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(asking, lambda number, _: asked.append(number))
     try:
         while (waiting and not asked) or running:
             while waiting and free and not asked:
-                number, share = waiting.pop(0), free.pop(0)
-                running[number] = (_start(sweep, number, share), share)
+                number = waiting.pop(0)
+                if not sweep.is_cancelled(number):
+                    share = free.pop(0)
+                    running[number] = (_start(sweep, number, share), share)
             for number, (process, share) in list(running.items()):
                 code = process.poll()
                 if code is None:
