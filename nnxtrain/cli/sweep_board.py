@@ -49,11 +49,9 @@ def _watch_lines(sweep: SweepDirectory, every: float) -> None:
             count = "" if trial.state == "running" else f" ({ended} of {len(results)})"
             score = "" if trial.state == "running" else _score(result)
             error = f": {trial.error}" if trial.error else ""
-            name = label(result, keys)
-            print(
-                f"trial {trial.number} ({name}) {trial.state}{score}{error}{count}",
-                flush=True,
-            )
+            values = label(result, keys)
+            name = f"trial {trial.number} ({values})" if values else f"trial {trial.number}"
+            print(f"{name} {trial.state}{score}{error}{count}", flush=True)
         if ended == len(results):
             return
         time.sleep(every)

@@ -51,6 +51,7 @@ class SweepDirectory:
         overrides: Sequence[str],
         trials: Sequence[Sequence[str]] | None,
         num_trials: int,
+        monitor: tuple[str, str],
         command: Sequence[str],
         config_dirs: Sequence[str | Path] = (),
         packages: Sequence[str] = (),
@@ -63,6 +64,7 @@ class SweepDirectory:
           overrides: as they were given, several values included.
           trials: the overrides of each trial; None: they are asked for as trials start.
           num_trials: how many trials there are, or shall be.
+          monitor: the validation metric that ranks them, and ``max`` or ``min``.
 
         Raises InputError if ``spec.name`` is taken, RunError if the directory cannot be made.
         """
@@ -84,6 +86,7 @@ class SweepDirectory:
                 "config_dirs": [str(folder.relative_to(sweep.path)) for folder in folders],
                 "packages": list(packages),
                 "num_trials": num_trials,
+                "monitor": list(monitor),
                 "trials": None if trials is None else [list(trial) for trial in trials],
             }
             atomic_write(sweep.path / "sweep.json", json.dumps(content, indent=1).encode() + b"\n")

@@ -48,23 +48,25 @@ class Interval:
         return round(self.high - self.low) + 1 if self.integer else None
 
     def text(self, value: float) -> str:
-        """Return a value as an override has it, as short as it can be read back."""
-        return str(round(value)) if self.integer else repr(float(value))
+        """Return a value as an override has it, of six digits where that lies in the interval."""
+        if self.integer:
+            return str(round(value))
+        short = f"{value:.6g}"
+        return short if self.low <= float(short) <= self.high else repr(float(value))
 
     def at(self, share: float) -> float:
         """Return the value at a share of the way, 0 to 1, each of an integer's values having as much of it.
 
-        >>> Interval("x", 1e-4, 1e-2, log=True).at(0.5)
-        0.001
+        >>> interval = Interval("x", 1e-4, 1e-2, log=True)
+        >>> interval.text(interval.at(0.5))
+        '0.001'
         """
         low, high = (self.low - 0.5, self.high + 0.5) if self.integer else (self.low, self.high)
         if self.log:
             value = math.exp(math.log(low) + share * (math.log(high) - math.log(low)))
         else:
             value = low + share * (high - low)
-        value = round(value, 15 - math.ceil(math.log10(abs(value)))) if value else value
-        value = round(value) if self.integer else value
-        return min(max(value, self.low), self.high)
+        return min(max(round(value) if self.integer else value, self.low), self.high)
 
 
 Dimension = Choices | Interval

@@ -62,6 +62,15 @@ class RayConfig:
 
 
 @dataclass
+class OptunaConfig:
+    """How soon Optuna judges."""
+
+    # Trials before values are learned from (null: 10), and before the median prunes (null: 5).
+    startup_trials: int | None = within(None, at_least=0)
+    warmup_evaluations: int = within(0, at_least=0)  # of a trial, before it may be pruned
+
+
+@dataclass
 class SweepConfig:
     """The keys of ``sweep.KEY=VALUE``, and of the file beside ``overrides``."""
 
@@ -77,6 +86,7 @@ class SweepConfig:
     local: LocalConfig = field(default_factory=LocalConfig)
     slurm: SlurmConfig = field(default_factory=SlurmConfig)
     ray: RayConfig = field(default_factory=RayConfig)
+    optuna: OptunaConfig = field(default_factory=OptunaConfig)
 
     @property
     def needs_study(self) -> bool:

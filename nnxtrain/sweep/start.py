@@ -13,6 +13,7 @@ from nnxtrain.sweep.samplers.planned import plan
 from nnxtrain.sweep.space import parse_space
 from nnxtrain.sweep.spec import SamplerName, read_spec
 from nnxtrain.sweep.states import DONE, OPEN, choose, trials_of
+from nnxtrain.training.monitor import Monitor
 
 
 def start(
@@ -58,7 +59,14 @@ def start(
         trials = checked = plan(space, spec)
         number = len(trials)
     before(f"checking {len(checked)} configurations")
-    first, *_ = check_trials(checked, config_dirs, packages)
+    compositions = check_trials(checked, config_dirs, packages)
+    first = compositions[0]
+    monitors = dict.fromkeys(Monitor.of(made.config, packages) for made in compositions)
+    if len(monitors) > 1:
+        named = ", ".join(f"{metric} ({mode})" for metric, mode in monitors)
+        raise InputError(
+            f"the trials have no score in common: they are ranked by {named}; give one, as trainer.monitor=loss"
+        )
     sweep = SweepDirectory.create(
         Path(first.config.runs_dir) / "sweeps",
         first.config.name or "sweep",
@@ -66,6 +74,7 @@ def start(
         overrides=given,
         trials=trials,
         num_trials=number,
+        monitor=next(iter(monitors)),
         command=command,
         config_dirs=config_dirs,
         packages=packages,

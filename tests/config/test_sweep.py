@@ -68,5 +68,5 @@ def test_every_trial_is_checked(tree):
     trials = expand(["seed=1,2", "model.hidden=[3],abc"], tree)
     with pytest.raises(InputError) as caught:
         check_trials(trials, tree, ["fakes"])
-    assert str(caught.value).startswith("trial 2 of 4 (seed=1 model.hidden=abc): override")
+    assert str(caught.value).startswith("trial 1 (seed=1 model.hidden=abc): override")
     check_trials(expand(["seed=1,2"], tree), tree, ["fakes"])
