@@ -9,7 +9,7 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import AbstractMesh, Mesh, NamedSharding, PartitionSpec
 
 from nnxtrain import nnx
 from nnxtrain.config.schema import RuleConfig
@@ -25,26 +25,32 @@ class Layout:
     """The mesh, and how each parameter is cut over it.
 
     Attributes:
-      mesh: the devices.
+      mesh: the devices; abstract in a plan for others than those that are here.
       specs: of the model's parameters, by path; what is not among them is whole on every device.
       shapes: of the same.
     """
 
-    mesh: Mesh
+    mesh: Mesh | AbstractMesh
     specs: Mapping[Path, PartitionSpec]
     shapes: Mapping[Path, tuple[int, ...]]
 
     @classmethod
-    def of(cls, mesh: Mesh, rules: Sequence[RuleConfig], model: nnx.Module) -> Layout:
+    def of(
+        cls, mesh: Mesh | AbstractMesh, rules: Sequence[RuleConfig], model: nnx.Module
+    ) -> Layout:
         """Lay out a model, which may be abstract.
 
         Raises:
           InputError: a rule does not fit the model.
         """
-        parameters = nnx.to_flat_state(nnx.state(model, nnx.Param))
-        shapes = {_names(path): tuple(leaf.shape) for path, leaf in parameters}
+        parameters = nnx.state(model, nnx.Param)
+        shapes = {_names(path): tuple(leaf.shape) for path, leaf in nnx.to_flat_state(parameters)}
         dotted = {".".join(path): shape for path, shape in shapes.items()}
-        specs = partition(rules, dotted, dict(mesh.shape))
+        annotated = {
+            ".".join(_names(path)): leaf.get_raw_value()
+            for path, leaf in nnx.to_flat_state(nnx.get_partition_spec(parameters))
+        }
+        specs = partition(rules, dotted, dict(mesh.shape), annotated)
         return cls(mesh, {path: specs[".".join(path)] for path in shapes}, shapes)
 
     @property

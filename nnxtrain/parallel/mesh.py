@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import jax
 import numpy as np
-from jax.sharding import Mesh
+from jax.sharding import AbstractMesh, Mesh
 
 from nnxtrain.config.schema import MeshConfig
 from nnxtrain.errors import InputError
@@ -47,12 +47,21 @@ def axis_sizes(config: MeshConfig, devices: int) -> dict[str, int]:
     return sizes | dict.fromkeys(free, devices // needed)
 
 
-def make_mesh(config: MeshConfig, devices: Sequence[jax.Device] | None = None) -> Mesh:
+def make_mesh(
+    config: MeshConfig, devices: Sequence[jax.Device] | int | None = None
+) -> Mesh | AbstractMesh:
     """Return the mesh of a config: over all devices of all processes unless some are given, or the first of them.
+
+    Of a number of devices it is abstract, to plan with.
 
     Raises:
       InputError: as :func:`axis_sizes`; with several processes also where devices are left.
+
+    >>> dict(make_mesh(MeshConfig(fsdp=8, data=-1), 64).shape)
+    {'data': 8, 'fsdp': 8, 'model': 1}
     """
+    if isinstance(devices, int):
+        return AbstractMesh(tuple(axis_sizes(config, devices).values()), AXES)
     devices = jax.devices() if devices is None else list(devices)
     simulated = devices[0].platform == "cpu" and jax.process_count() == 1
     if config.data is None and simulated:

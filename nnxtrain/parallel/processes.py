@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import jax
 
 from nnxtrain.errors import InputError
+from nnxtrain.parallel import gloo
 
 HEARTBEAT = 30  # seconds without a sign of life, after which a process counts as dead
 GRACE = 60  # seconds that processes get to save after one of them has ended
@@ -92,6 +93,8 @@ def join(processes: Processes, environment: Mapping[str, str] = os.environ) -> N
         cluster_detection_method="slurm" if processes.coordinator is None else "deactivate",
         heartbeat_timeout_seconds=HEARTBEAT,
     )
+    if jax.default_backend() == "cpu":
+        gloo.keep_out_of_stdout()
 
 
 def local_devices(

@@ -12,12 +12,18 @@ from nnxtrain.config.schema import RuleConfig
 from nnxtrain.errors import InputError, nearest
 
 Shape = tuple[int, ...]
+NONE: Mapping[str, PartitionSpec] = {}
 
 
 def partition(
-    rules: Sequence[RuleConfig], shapes: Mapping[str, Shape], sizes: Mapping[str, int]
+    rules: Sequence[RuleConfig],
+    shapes: Mapping[str, Shape],
+    sizes: Mapping[str, int],
+    annotated: Mapping[str, PartitionSpec] = NONE,
 ) -> dict[str, PartitionSpec]:
-    """Return how each parameter is cut: by the first rule that matches its path; the others are whole on every device.
+    """Return how each parameter is cut: by the first rule that matches its path, else by its annotation.
+
+    What has neither is whole on every device; so is what is annotated with a name that is no axis of the mesh.
 
     Args:
       rules: patterns over dotted paths (see :mod:`nnxtrain.config.patterns`), each with a ``spec``: for each dimension the
@@ -25,9 +31,11 @@ def partition(
         dimension it divides (the first of equals), if there is one.
       shapes: of the parameters, by path.
       sizes: of the mesh's axes, by name.
+      annotated: what the model's author said, by path (``nnx.with_partitioning``).
 
     Raises:
-      InputError: a rule that matches nothing (and is not ``optional``), names no axis, or does not fit a parameter.
+      InputError: a rule that matches nothing (and is not ``optional``), names no axis, or does not fit a parameter; an
+        annotation that does not fit it.
 
     >>> rules = [RuleConfig("up.kernel", spec=[None, "model"]), RuleConfig("**", largest="fsdp")]
     >>> shapes = {"up.kernel": (8, 32), "up.bias": (32,), "scale": (3,)}
@@ -47,6 +55,13 @@ def partition(
         for path in matched:
             if path not in specs:
                 specs[path] = _spec(rule, key, path, shapes[path], sizes)
+    for path, spec in annotated.items():
+        names = [name for entry in spec for name in _names(entry)]
+        if path not in specs and all(name in sizes for name in names):
+            key = f"the annotation of {path}"
+            _check_once(names, key)
+            _check_fit(tuple(spec), key, path, shapes[path], sizes)
+            specs[path] = spec
     return {path: specs.get(path, PartitionSpec()) for path in shapes}
 
 
@@ -66,9 +81,13 @@ def _check(rule: RuleConfig, key: str, sizes: Mapping[str, int]) -> None:
             raise InputError(
                 f"{key}: the mesh has no axis {name!r}{nearest(str(name), sizes)}; it has {', '.join(sizes)}"
             )
+    _check_once(names, f"{key}.spec")
+
+
+def _check_once(names: Sequence[str], key: str) -> None:
     for name in names:
         if names.count(name) > 1:
-            raise InputError(f"{key}.spec: {name} cuts two dimensions; an axis can cut one")
+            raise InputError(f"{key}: {name} cuts two dimensions; an axis can cut one")
 
 
 def _spec(
@@ -81,18 +100,24 @@ def _spec(
             return PartitionSpec()
         dimension = max(fitting, key=lambda n: shape[n])
         return PartitionSpec(*[None] * dimension, _entry(rule.largest))
-    if len(rule.spec) > len(shape):
+    _check_fit(rule.spec, key, path, shape, sizes)
+    return PartitionSpec(*map(_entry, rule.spec))
+
+
+def _check_fit(
+    spec: Sequence[Any], key: str, path: str, shape: Shape, sizes: Mapping[str, int]
+) -> None:
+    if len(spec) > len(shape):
         raise InputError(
-            f"{key}.spec: {len(rule.spec)} entries, and {path} {list(shape)} has {len(shape)} dimensions"
+            f"{key}: {len(spec)} entries, and {path} {list(shape)} has {len(shape)} dimensions"
         )
-    for dimension, entry in enumerate(rule.spec):
+    for dimension, entry in enumerate(spec):
         count = _count(entry, sizes)
         if shape[dimension] % count:
             raise InputError(
                 f"{key}: {'*'.join(_names(entry))}={count} does not divide dimension {dimension} of {path} {list(shape)}; "
-                "give the axis another size, or the parameter another rule before this one"
+                "give the axis another size, or the parameter a rule of its own, before others"
             )
-    return PartitionSpec(*map(_entry, rule.spec))
 
 
 def _names(entry: Any) -> tuple[str, ...]:

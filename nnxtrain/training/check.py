@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass, field
 from typing import Any
 
 import jax
 import numpy as np
+from jax.sharding import AbstractMesh
 
 from nnxtrain import nnx
 from nnxtrain.data.placement import resident, resident_shapes
@@ -20,7 +22,7 @@ from nnxtrain.training.step import make_train_step
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a training step costs, in bytes and floating-point operations.
+    """What a training step costs, in bytes for each device, and in floating-point operations of all together.
 
     Attributes:
       parameters: how many numbers are trained, and how many are not.
@@ -56,7 +58,7 @@ def estimate(session: Session, *, compiled: bool = True) -> Estimate:
     """Trace a training step by shapes alone, and say what it costs.
 
     Args:
-      compiled: compile it too, for its temporary memory.
+      compiled: compile it too, for its temporary memory; not where the devices are only planned for.
 
     Raises:
       InputError: the model, or the model with this data and task, does not work.
@@ -65,13 +67,12 @@ def estimate(session: Session, *, compiled: bool = True) -> Estimate:
     trained = _variables(state.model, state.optimizer.wrt)
     others = [v for v in _variables(state.model, nnx.Param) if not any(v is w for w in trained)]
     parts = {"parameters": state.model, "optimizer": state.optimizer, "averages": state.ema}
-    batch = session.placed.train.batch(np.arange(session.config.trainer.batch_size))
     arrays = resident_shapes(session.placed.train)
-    shapes = {name: jax.ShapeDtypeStruct(a.shape, a.dtype) for name, a in batch.items()}
-    lowered = session.train_steps[1].lower(state, shapes, arrays)
+    planned = isinstance(session.layout.mesh, AbstractMesh)
+    lowered = _lowered(session.on_one_device() if planned else session)
     cost: Any = lowered.cost_analysis() or {}
     temporary = None
-    if compiled:
+    if compiled and not planned:
         memory: Any = lowered.compile().memory_analysis()
         temporary = getattr(memory, "temp_size_in_bytes", None)
     return Estimate(
@@ -81,6 +82,19 @@ def estimate(session: Session, *, compiled: bool = True) -> Estimate:
         temporary,
         int(cost["flops"]) if cost.get("flops", 0) > 0 else None,
     )
+
+
+def _lowered(session: Session) -> Any:
+    """The training step, traced on arrays that lie where training has them."""
+    layout, source = session.layout, session.placed.train
+    batch = source.batch(np.arange(session.config.trainer.batch_size))
+    rows, whole = (None, None) if layout.is_single else (layout.rows(), layout.replicated)
+    shapes = {k: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=rows) for k, a in batch.items()}
+    arrays = {
+        k: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=whole)
+        for k, a in resident_shapes(source).items()
+    }
+    return session.train_steps[1].lower(session.abstract(), shapes, arrays)
 
 
 def one_step(session: Session) -> Trial:
@@ -126,4 +140,7 @@ def _count(variables: list[nnx.Variable]) -> int:
 
 
 def _bytes(variables: list[nnx.Variable]) -> int:
-    return sum(v.raw_value.size * v.raw_value.dtype.itemsize for v in variables)
+    """Of the parts on one device."""
+    values = [v.raw_value for v in variables]
+    parts = [x.sharding.shard_shape(x.shape) if x.sharding else x.shape for x in values]
+    return sum(math.prod(part) * x.dtype.itemsize for part, x in zip(parts, values))

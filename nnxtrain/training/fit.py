@@ -227,7 +227,7 @@ def _summary(state: TrainState, session: Session) -> str:
     sizes = session.sizes
     examples = f"{sizes['train']:,} training, {sizes['validation']:,} validation, {sizes['test']:,} test examples"
     mesh = session.layout.mesh
-    where = mesh.devices.flat[0].device_kind
+    where = jax.devices()[0].device_kind
     if mesh.size > 1:
         axes = " x ".join(f"{axis} {size}" for axis, size in mesh.shape.items() if size > 1)
         where = f"{mesh.size} x {where} ({axes})"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import logging
 from collections.abc import Callable, Mapping, Sequence, Sized
@@ -16,7 +17,7 @@ import optax
 
 from nnxtrain import nnx
 from nnxtrain.config.build import is_told, resolve
-from nnxtrain.config.schema import Config, OnNonfinite, Precision
+from nnxtrain.config.schema import Config, MeshConfig, OnNonfinite, Precision
 from nnxtrain.data.placement import place, resident
 from nnxtrain.data.sampler import steps_per_epoch
 from nnxtrain.data.source import Batch, Source, Splits
@@ -59,7 +60,7 @@ class Session:
     rates: dict[str, optax.Schedule]
     build: Callable[[], TrainState]
     packages: Sequence[str] = ()
-    devices: Sequence[jax.Device] | None = None
+    devices: Sequence[jax.Device] | int | None = None
 
     @classmethod
     def open(
@@ -68,9 +69,9 @@ class Session:
         *,
         packages: Sequence[str] = (),
         data: DataCard | None = None,
-        devices: Sequence[jax.Device] | None = None,
+        devices: Sequence[jax.Device] | int | None = None,
     ) -> Session:
-        """Lay out the run, on all devices unless some are given; nothing is computed yet.
+        """Lay out the run, on all devices unless some are given, or for a number of them; nothing is computed yet.
 
         The data is loaded; where ``data`` tells of it already, not before its examples are asked for. If they are others by
         then, that is logged.
@@ -169,6 +170,11 @@ class Session:
         layout.check_rows("trainer.batch_size", trainer.batch_size, trainer.accumulate)
         return layout
 
+    def on_one_device(self) -> Session:
+        """The same run without its mesh."""
+        config = dataclasses.replace(self.config, mesh=MeshConfig())
+        return dataclasses.replace(self, config=config, devices=jax.devices()[:1])
+
     def abstract(self) -> TrainState:
         """Return a state of shapes that say where each array belongs; :func:`put_arrays` fills it."""
         state = nnx.clone(self.shapes)
@@ -187,7 +193,11 @@ class Session:
     def creation(self, like: dict[str, Any]) -> Any:
         """The compiled function that makes the arrays of a fresh state, where the shapes ``like`` have them."""
         shardings = jax.tree.map(lambda x: x.sharding, like)
-        return jax.jit(lambda: arrays_of(self.build()), out_shardings=shardings)
+        # It runs once: on a CPU, making it fast takes six times as long as compiling it.
+        options = {"xla_backend_optimization_level": 0} if jax.default_backend() == "cpu" else None
+        return jax.jit(
+            lambda: arrays_of(self.build()), out_shardings=shardings, compiler_options=options
+        )
 
     @cached_property
     def start(self) -> Start | None:

@@ -41,6 +41,30 @@ def test_what_goes_with_a_parameter_lies_as_it_does():
     assert len(specs) > len(cut)
 
 
+def test_annotations_of_the_model_are_followed_where_no_rule_is():
+    class Annotated(nnx.Module):
+        def __init__(self, rngs):
+            split = nnx.with_partitioning(nnx.initializers.lecun_normal(), (None, "model"))
+            self.linear1 = nnx.Linear(4, 8, kernel_init=split, rngs=rngs)
+            named = {
+                "out_sharding": ("embed", "mlp"),
+                "sharding_rules": [("embed", "model"), ("mlp", None)],
+            }
+            self.linear2 = nnx.Linear(8, 4, kernel_metadata=named, rngs=rngs)
+            self.linear3 = nnx.Linear(4, 4, kernel_metadata={"out_sharding": ("embed",)}, rngs=rngs)
+
+    def build():
+        return TrainState(Annotated(nnx.Rngs(0)), optax.sgd(0.1, momentum=0.9), nnx.MultiMetric())
+
+    layout = Layout.of(make_mesh(MeshConfig(data=2, model=2)), [], nnx.eval_shape(build).model)
+    specs = {path: s.spec for path, s in flatten_shardings(layout, abstract(build)).items()}
+    assert {path: spec for path, spec in specs.items() if path.endswith("kernel")} == {
+        f"{place}/{name}/kernel": spec
+        for place in ("model", "optimizer/opt_state/0/trace")
+        for name, spec in (("linear1", P(None, "model")), ("linear2", P("model", None)), ("linear3", P()))
+    }  # fmt: skip
+
+
 def flatten_shardings(layout, state):
     arrays = arrays_of(state)
     shardings = layout.shardings(arrays)

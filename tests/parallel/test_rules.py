@@ -60,5 +60,24 @@ def test_what_does_not_fit_is_said(rule, message):
         partition([rule], SHAPES, SIZES)
 
 
+def test_an_annotation_counts_where_no_rule_does():
+    annotated = {"up.kernel": P("fsdp", "model"), "up.bias": P("model"), "norm.scale": P("embed")}
+    found = partition([RuleConfig("up.bias", spec=[])], SHAPES, SIZES, annotated)
+    assert found == {"up.kernel": P("fsdp", "model"), "up.bias": P(), "norm.scale": P(), "scalar": P()}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        (P("model"), r"the annotation of up\.kernel: model=4 does not divide dimension 0 of up\.kernel \[6, 8\]"),
+        (P(None, None, "fsdp"), r"the annotation of up\.kernel: 3 entries, .* 2 dimensions"),
+        (P("fsdp", "fsdp"), "the annotation of up.kernel: fsdp cuts two dimensions"),
+    ],
+)  # fmt: skip
+def test_an_annotation_that_does_not_fit_is_said(spec, message):
+    with pytest.raises(InputError, match=message):
+        partition([], SHAPES, SIZES, {"up.kernel": spec})
+
+
 def test_an_optional_rule_may_match_nothing():
     assert partition([RuleConfig("head", spec=["fsdp"], optional=True)], SHAPES, SIZES)["up.bias"] == P()  # fmt: skip
