@@ -8,6 +8,9 @@ from pathlib import Path
 
 from nnxtrain.cli.arguments import Command, argument, flag, rest
 from nnxtrain.cli.packages import open_packages
+from nnxtrain.errors import InputError, nearest
+
+VERBS = ("status", "table", "report", "retry", "cancel", "trial")
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,9 @@ class Sweep(Command):
     package: tuple[str, ...] = flag("allow _target_ to name it; repeatable", (), metavar="NAME")
 
     def __call__(self) -> int:
+        for word in self.overrides:
+            if "=" not in word and (hint := nearest(word, VERBS)):
+                raise InputError(f"no command 'sweep {word}'{hint}")
         from nnxtrain.cli.sweep_board import finish, watch
         from nnxtrain.sweep.spec import LauncherName
         from nnxtrain.sweep.start import start

@@ -12,7 +12,8 @@ def born(pid: object) -> str | None:
     if not isinstance(pid, int):
         return None
     with contextlib.suppress(OSError):
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+        state, *rest = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return None if state == "Z" else rest[18]  # a zombie only waits for its parent to notice
     try:  # macOS has no /proc
         os.kill(pid, 0)
     except ProcessLookupError:

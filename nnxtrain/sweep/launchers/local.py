@@ -18,7 +18,7 @@ from nnxtrain.storage.process_id import born
 from nnxtrain.sweep.directory import SweepDirectory
 from nnxtrain.sweep.launchers.launcher import trial_command
 from nnxtrain.sweep.launchers.shares import Share, shares
-from nnxtrain.sweep.record import Record
+from nnxtrain.sweep.record import Attempt, Record
 from nnxtrain.sweep.spec import SweepConfig
 
 GRACE = 60.0  # seconds that a trial has to save and end
@@ -66,8 +66,7 @@ class LocalLauncher:
         for launch in _running(sweep):
             for number in launch["trials"]:
                 last = Record.read(sweep.record_path(number)).last
-                over = last and last.started > launch["time"] and last.outcome
-                if not over or over == "stopped":
+                if last is None or last.started < launch["time"] or _goes_on(last):
                     held.add(number)
         return held
 
@@ -85,6 +84,11 @@ class LocalLauncher:
         if elsewhere:
             number, host = next(iter(elsewhere.items()))
             raise InputError(f"trial {number} runs on {host}; cancel it there")
+
+
+def _goes_on(attempt: Attempt) -> bool:
+    """Whether an attempt runs, or is followed by another one."""
+    return attempt.is_alive if attempt.outcome is None else attempt.outcome == "stopped"
 
 
 def _running(sweep: SweepDirectory) -> Iterator[dict[str, Any]]:

@@ -1,0 +1,48 @@
+"""Sweeps of a stand-in for training, which takes a moment: what is tried is all around it."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).parent.parent
+PROJECT = TESTS / "config" / "project"
+FLAGS = ["--config-dir", str(PROJECT / "conf"), "--package", "fakes"]
+
+
+@pytest.fixture(autouse=True)
+def _in_a_folder_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("NNXTRAIN_CONFIG_PATH", raising=False)
+
+
+@pytest.fixture
+def environment() -> dict[str, str]:
+    path = os.pathsep.join([str(TESTS / "cli" / "standin"), str(PROJECT), str(TESTS.parent)])
+    return {**os.environ, "PYTHONPATH": path}
+
+
+@pytest.fixture
+def nnxtrain(environment):
+    """Run the real command, with the stand-in for training, in a process of its own."""
+
+    def call(*argv: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "nnxtrain", *argv]
+        return subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment)
+
+    return call
+
+
+@pytest.fixture
+def states(nnxtrain):
+    """The state of each trial of a sweep, as ``sweep status`` tells."""
+
+    def ask(name: str) -> list[str]:
+        done = nnxtrain("sweep", "status", name, "--json")
+        assert done.returncode == 0, done.stderr
+        return [trial["state"] for trial in json.loads(done.stdout)["trials"]]
+
+    return ask
