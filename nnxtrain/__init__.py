@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from nnxtrain.api import fit as fit
     from nnxtrain.api import generate as generate
     from nnxtrain.api import predict as predict
+    from nnxtrain.api import run_sweep as run_sweep
     from nnxtrain.config.composition import compose as compose
 
 __version__ = "0.1.0"
@@ -30,9 +31,20 @@ _HOME = {
     "fit": "nnxtrain.api",
     "generate": "nnxtrain.api",
     "predict": "nnxtrain.api",
+    "run_sweep": "nnxtrain.api",
 }
 
-__all__ = ["__version__", "compose", "evaluate", "export", "fit", "generate", "nnx", "predict"]
+__all__ = [
+    "__version__",
+    "compose",
+    "evaluate",
+    "export",
+    "fit",
+    "generate",
+    "nnx",
+    "predict",
+    "run_sweep",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -51,6 +51,48 @@ def fit(
     )
 
 
+def run_sweep(
+    overrides: Sequence[str],
+    *,
+    file: str | Path | None = None,
+    config_dirs: Sequence[str | Path] = (),
+    packages: Sequence[str] = (),
+    wait: bool = True,
+) -> dict[str, Any]:
+    """Start a sweep, wait for its trials, and return their ranking.
+
+    Args:
+        overrides: as for ``nnxtrain sweep``, e.g. ``["optim.learning_rate=1e-4,1e-3", "seed=1,2", "sweep.parallel=2"]``.
+        file: a YAML file with keys of the sweep and ``overrides``.
+        config_dirs, packages: as in :func:`fit`.
+        wait: False returns at once, with the trials as they stand.
+
+    Returns:
+        What ``nnxtrain sweep table --json`` prints: ``sweep`` (its directory), ``monitor``, ``mode``, ``keys`` (that differ)
+        and ``groups``, the best first, each with ``values``, ``score`` (mean, std, count), ``test``, ``checkpoint``, ``trials``.
+
+    Raises:
+        InputError: a trial that cannot run; none was started.
+    """
+    import time
+
+    from nnxtrain.sweep.results import rank, results_of
+    from nnxtrain.sweep.start import start
+    from nnxtrain.sweep.states import OPEN, trials_of
+    from nnxtrain.sweep.table import content
+
+    sweep = start(
+        overrides,
+        file=None if file is None else Path(file),
+        config_dirs=config_dirs,
+        packages=packages,
+        command=["nnxtrain.run_sweep", *overrides],
+    )
+    while wait and any(trial.state in OPEN for trial in trials_of(sweep)):
+        time.sleep(1)
+    return content(rank(results_of(sweep)), sweep.path)
+
+
 def evaluate(
     run: str | Path | None = None,
     *,

@@ -8,6 +8,7 @@ dicts in them, all interpolations resolved, nothing of Hydra or OmegaConf left.
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import enum
 from collections.abc import Sequence
@@ -69,27 +70,66 @@ def compose_with_origins(
 
     ``loader`` may be the one of an earlier call; making one takes a few milliseconds.
     """
-    from hydra.types import RunMode
-    from omegaconf import OmegaConf, flag_override
+    return Composer(config_dirs, loader).compose(overrides)
 
-    loader = loader or config_loader(config_dirs)
-    dirs = search_dirs(config_dirs)
-    with readable_errors(overrides, loader, dirs):
-        composed = loader.load_configuration(PRIMARY, open_nodes(overrides), RunMode.RUN)
-        choices = {k: v for k, v in composed.hydra.runtime.choices.items() if isinstance(v, str)}
-        with flag_override(composed, ["struct", "readonly"], False):
-            del composed["hydra"]
-        _reject_unknown(composed, overrides)
-        if missing := sorted(OmegaConf.missing_keys(composed)):
-            override = override_of(missing[0], overrides)
-            place = f"override {override!r}: " if override else ""
-            raise InputError(f"{place}{missing[0]} has no value; give {missing[0]}=VALUE")
-        config = OmegaConf.to_object(composed)
-    assert isinstance(config, Config)
-    chosen = any(text.startswith(("model=", "data=")) for text in overrides)
-    if chosen and override_of("name", overrides) is None:  # not what the recipe is named for
-        config.name = f"{choices.get('model')}_{choices.get('data')}"
-    return Composition(config, tuple(overrides), choices, tuple(dirs))
+
+class Composer:
+    """Composes many configurations from the same folders. Files are read once for each choice of options, so that the
+    thousands of a sweep, which differ in values, cost little more than their values do.
+    """
+
+    def __init__(self, config_dirs: Sequence[str | Path] = (), loader: Any = None) -> None:
+        self.loader = loader or config_loader(config_dirs)
+        self.dirs = tuple(search_dirs(config_dirs))
+        self._read: dict[tuple[str, ...], tuple[Any, dict[str, str]]] = {}
+
+    def compose(self, overrides: Sequence[str]) -> Composition:
+        """Return a configuration; see :func:`compose` for what it may raise."""
+        from omegaconf import OmegaConf
+
+        with readable_errors(overrides, self.loader, self.dirs):
+            composed, choices = self._composed(open_nodes(overrides))
+            _reject_unknown(composed, overrides)
+            if missing := sorted(OmegaConf.missing_keys(composed)):
+                override = override_of(missing[0], overrides)
+                place = f"override {override!r}: " if override else ""
+                raise InputError(f"{place}{missing[0]} has no value; give {missing[0]}=VALUE")
+            config = OmegaConf.to_object(composed)
+        assert isinstance(config, Config)
+        chosen = any(text.startswith(("model=", "data=")) for text in overrides)
+        if chosen and override_of("name", overrides) is None:  # not what the recipe is named for
+            config.name = f"{choices.get('model')}_{choices.get('data')}"
+        return Composition(config, tuple(overrides), choices, self.dirs)
+
+    def _composed(self, opened: list[str]) -> tuple[Any, dict[str, str]]:
+        """Hydra's way in two parts: the files for the options that are chosen, then the values."""
+        from hydra._internal.config_loader_impl import ConfigLoaderImpl
+        from hydra.core.override_parser.overrides_parser import OverridesParser
+        from hydra.types import RunMode
+        from omegaconf import OmegaConf, flag_override
+
+        parsed = OverridesParser.create().parse_overrides(opened)
+        self.loader.validate_sweep_overrides_legal(parsed, RunMode.RUN, from_shell=True)
+        values = [override for override in parsed if self._is_value(override)]
+        key = tuple(str(override.input_line) for override in parsed if override not in values)
+        if key not in self._read:
+            read = self.loader.load_configuration(PRIMARY, list(key), RunMode.RUN)
+            choices = {k: v for k, v in read.hydra.runtime.choices.items() if isinstance(v, str)}
+            with flag_override(read, ["struct", "readonly"], False):
+                del read["hydra"]
+            self._read[key] = read, choices
+        read, choices = self._read[key]
+        composed = copy.deepcopy(read)
+        OmegaConf.set_struct(composed, True)
+        ConfigLoaderImpl._apply_overrides_to_config(values, composed)
+        return composed, choices
+
+    def _is_value(self, override: Any) -> bool:
+        """Whether an override sets a value of the run, and chooses no option."""
+        if override.is_hydra_override():
+            return False
+        group = self.loader.repository.group_exists(override.key_or_group)
+        return not group or isinstance(override.value(), dict)
 
 
 def _reject_unknown(composed: Any, overrides: Sequence[str]) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from nnxtrain.config.checks import check
-from nnxtrain.config.composition import Composition, compose_with_origins
+from nnxtrain.config.composition import Composer, Composition
 from nnxtrain.config.overrides import as_typed, open_nodes
 from nnxtrain.config.translate import readable_errors
 from nnxtrain.config.tree import PRIMARY, config_loader, search_dirs
@@ -58,11 +58,11 @@ def check_trials(
     Raises:
         InputError: the first trial that cannot run, with its overrides.
     """
-    loader = config_loader(config_dirs)
+    composer = Composer(config_dirs)
     compositions = []
     for number, trial in enumerate(trials):
         try:
-            composition = compose_with_origins(trial, config_dirs, loader)
+            composition = composer.compose(trial)
             check(composition.config, packages=packages, where=composition.where)
             compositions.append(composition)
         except InputError as error:

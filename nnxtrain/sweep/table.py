@@ -112,10 +112,11 @@ def as_csv(ranking: Ranking, root: Path) -> str:
 
 def as_json(ranking: Ranking, sweep: Path) -> str:
     """Return the ranking as one JSON object."""
-    return json.dumps(finite(_content(ranking, sweep)), allow_nan=False)
+    return json.dumps(finite(content(ranking, sweep)), allow_nan=False)
 
 
-def _content(ranking: Ranking, sweep: Path) -> dict[str, Any]:
+def content(ranking: Ranking, sweep: Path) -> dict[str, Any]:
+    """Return the ranking as nested dicts and lists."""
     return {
         "sweep": str(sweep),
         "monitor": ranking.monitor,

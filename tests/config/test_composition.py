@@ -160,3 +160,19 @@ def test_unknown_group_in_list_options():
 )
 def test_a_run_is_named_for_what_it_trains(overrides, name):
     assert compose(overrides).name == name
+
+
+def test_one_composition_leaves_no_trace_in_the_next(tree):
+    """Those of a sweep share what was read."""
+    from nnxtrain.config.composition import Composer, compose_with_origins
+
+    composer = Composer(tree)
+    many = [
+        ["seed=1"],
+        ["model.hidden=[7]", "seed=2"],
+        ["optim=sgd"],
+        ["seed=3", "+model.dropout_rate=0.5"],
+        ["seed=1"],
+    ]
+    for overrides in many:
+        assert composer.compose(overrides) == compose_with_origins(overrides, tree)

@@ -52,6 +52,20 @@ def test_a_trial_that_fails_is_named_and_retried(nnxtrain, states):
     assert nnxtrain("sweep", "retry", "s").stdout == "sweep s: no trial needs it\n"
 
 
+def test_from_python(environment, monkeypatch):
+    import nnxtrain
+
+    monkeypatch.syspath_prepend(PROJECT)
+    monkeypatch.setenv("PYTHONPATH", environment["PYTHONPATH"])
+    flags = {"config_dirs": [PROJECT / "conf"], "packages": ["fakes"]}
+    found = nnxtrain.run_sweep(["seed=1,2", "name=a,b", "sweep.parallel=4"], **flags)
+    assert found["keys"] == ["name"]
+    assert [group["score"]["mean"] for group in found["groups"]] == [0.515, 0.515]
+    assert [trial["state"] for group in found["groups"] for trial in group["trials"]] == [
+        "finished"
+    ] * 4
+
+
 def test_nothing_starts_before_every_trial_is_checked(nnxtrain):
     done = nnxtrain("sweep", "seed=1,2", "model.hidden=[3],abc", *FLAGS)
     assert done.returncode == 2
