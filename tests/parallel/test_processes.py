@@ -8,8 +8,10 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from nnxtrain.cli.main import main
 from nnxtrain.errors import InputError
 from nnxtrain.parallel.processes import find_processes
 
@@ -83,6 +85,37 @@ def test_when_one_process_dies_the_others_end_soon(tmp_path):
     assert time.monotonic() - began < 75
     assert pair.returncode != 0
     assert "process 1 ended by SIGKILL; stopping the others" in error
+
+
+@pytest.mark.slow
+def test_what_is_not_finite_ends_two_processes_as_it_does_one(tmp_path, monkeypatch, capsys):
+    random = np.random.default_rng(0)
+    x = random.normal(size=(64, 4)).astype(np.float32)
+    np.savez(tmp_path / "good.npz", input=x, target=x.sum(1))
+    x[40] = 1e30  # its squared error is not finite
+    np.savez(tmp_path / "bad.npz", input=x, target=random.normal(size=64).astype(np.float32))
+    common = [
+        "fit", "data=arrays", "data.train=bad.npz", "data.validation=good.npz", "data.test=good.npz", "task=regression",
+        "task.standardize=false", "model=mlp", "model.hidden=[8]", "model.num_classes=1", "optim=sgd",
+        "optim.learning_rate=0.01", "trainer.epochs=null", "trainer.steps=8",
+        "trainer.batch_size=8", "trainer.accumulate=2", "trainer.log_every=1",
+    ]  # fmt: skip
+    pair = start(tmp_path, *common, "name=two", "mesh=fsdp", "--processes", "2")
+    monkeypatch.chdir(tmp_path)
+    assert main([*common, "name=one"]) == 1
+    (said,) = capsys.readouterr().err.splitlines()
+    output, error = pair.communicate(timeout=300)
+    assert pair.returncode == 1, error
+    assert "Gloo" not in output
+    assert said in error.splitlines()
+    one, two = (next((tmp_path / "runs").glob(f"*_{name}_*")) for name in ("one", "two"))
+    told = json.loads((one / "not_finite.json").read_text())
+    assert told["where"] == "the loss, of finite outputs"
+    assert 40 in told["examples"]
+    assert json.loads((two / "not_finite.json").read_text()) == told
+    losses = [loss for *_, loss in curve(one)]
+    assert len(losses) == told["step"] - 1 > 1
+    assert [loss for *_, loss in curve(two)] == pytest.approx(losses, rel=1e-5)
 
 
 @pytest.mark.parametrize(
