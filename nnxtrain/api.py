@@ -69,7 +69,8 @@ def run_sweep(
 
     Returns:
         What ``nnxtrain sweep table --json`` prints: ``sweep`` (its directory), ``monitor``, ``mode``, ``keys`` (that differ)
-        and ``groups``, the best first, each with ``values``, ``score`` (mean, std, count), ``test``, ``checkpoint``, ``trials``.
+        and ``groups``, the best first, each with ``values``, ``score`` (mean, std, count), ``test``, ``checkpoint`` and
+        ``trials``.
 
     Raises:
         InputError: a trial that cannot run; none was started.

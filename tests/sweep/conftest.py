@@ -1,6 +1,5 @@
 """Sweeps of a stand-in for training, which takes a moment: what is tried is all around it."""
 
-import json
 import os
 import subprocess
 import sys
@@ -8,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from nnxtrain.sweep.directory import SweepDirectory
+from nnxtrain.sweep.states import trials_of
+
 TESTS = Path(__file__).parent.parent
 PROJECT = TESTS / "config" / "project"
-FLAGS = ["--config-dir", str(PROJECT / "conf"), "--package", "fakes"]
 
 
 @pytest.fixture(autouse=True)
@@ -37,12 +38,10 @@ def nnxtrain(environment):
 
 
 @pytest.fixture
-def states(nnxtrain):
-    """The state of each trial of a sweep, as ``sweep status`` tells."""
+def states():
+    """The state of each trial of a sweep."""
 
     def ask(name: str) -> list[str]:
-        done = nnxtrain("sweep", "status", name, "--json")
-        assert done.returncode == 0, done.stderr
-        return [trial["state"] for trial in json.loads(done.stdout)["trials"]]
+        return [trial.state for trial in trials_of(SweepDirectory.open(name))]
 
     return ask

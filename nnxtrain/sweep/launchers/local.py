@@ -37,27 +37,29 @@ class LocalLauncher:
         shares(self.spec)
 
     def launch(self, sweep: SweepDirectory, numbers: Sequence[int]) -> None:
-        log = sweep.logs_path / "manager.log"
         command = [sys.executable, "-m", "nnxtrain", "sweep", "manage", str(sweep.path)]
         try:
-            with open(log, "ab") as out:
-                manager = subprocess.Popen(
-                    [*command, *map(str, numbers)],
+            with open(sweep.logs_path / "manager.log", "ab") as log:
+                # The shell ends at once, so the manager is nobody's child: it needs nobody to wait for it.
+                shell = subprocess.run(
+                    ["sh", "-c", '"$@" >&2 & echo $!', "sh", *command, *map(str, numbers)],
                     stdin=subprocess.DEVNULL,
-                    stdout=out,
-                    stderr=out,
+                    stdout=subprocess.PIPE,
+                    stderr=log,
                     start_new_session=True,
                     cwd=sweep.content["working_directory"],
+                    check=True,
                 )
-        except OSError as error:
+        except (OSError, subprocess.SubprocessError) as error:
             raise RunError(f"no trial can be started: {error}") from error
+        manager = int(shell.stdout)
         sweep.note_launch(
             {
                 "time": time.time(),
                 "trials": list(numbers),
                 "host": socket.gethostname(),
-                "pid": manager.pid,
-                "born": born(manager.pid),
+                "pid": manager,
+                "born": born(manager),
             }
         )
 
