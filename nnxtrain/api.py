@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,11 @@ def fit(
 
     rest = beginning_from(rest)
     config = checked(rest, config_dirs=config_dirs, packages=packages)
+    if "directory" not in options and os.environ.get("SLURM_RESTART_COUNT", "0") != "0":
+        from nnxtrain.training.requeue import go_on
+
+        if run := go_on(config.runs_dir, rest, packages=tuple(packages), **options):
+            return run
     return _training().fit(
         config,
         command=list(command) if command is not None else ["nnxtrain.fit", *rest],

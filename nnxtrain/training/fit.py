@@ -17,6 +17,7 @@ from nnxtrain.config.schema import Config
 from nnxtrain.errors import InputError, Interrupted, Pruned
 from nnxtrain.loggers import Logger
 from nnxtrain.parallel.agreement import leads, told
+from nnxtrain.parallel.peers import Peers
 from nnxtrain.training.checkpoint import Checkpoint, Checkpoints
 from nnxtrain.training.checkpoint_directory import CheckpointDirectory
 from nnxtrain.training.data_card import DataCard
@@ -136,6 +137,9 @@ def _train(
 ) -> Run:
     trainer = session.config.trainer
     with contextlib.ExitStack() as stack:
+        # First, so that it ends last: when an earlier handler of the signal is called, all is saved and closed.
+        interruption = stack.enter_context(Interruption())
+        peers = stack.enter_context(Peers())
         stack.enter_context(directory.lock())
         unit = session.spec.unit
         progress = stack.enter_context(open_progress(unit=unit) if leads() else Progress())
@@ -151,13 +155,13 @@ def _train(
         log = stack.enter_context(
             RunLog(directory, session.config, loggers, progress.message) if leads() else NoLog()
         )
-        interruption = stack.enter_context(Interruption())
         directory.set_plan(
             total_steps=session.plan.total_steps,
             monitor=session.monitor.metric,
             mode=session.monitor.mode,
         )
         stack.enter_context(_noted(directory))
+        stack.enter_context(peers.named())
 
         # Before cleaning, so that it tells what it passes over.
         newest = _told(checkpoints, checkpoints.latest)

@@ -17,7 +17,8 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 class Interruption:
     """Notes a request to stop. The first signal asks; a second Ctrl-C raises KeyboardInterrupt at once.
 
-    Signals can only be handled in the main thread; elsewhere nothing is installed. Earlier handlers come back at exit.
+    Signals can only be handled in the main thread; elsewhere nothing is installed. Earlier handlers come back at exit, and
+    the one for a signal that came is called then, if it is a program's own: submitit's checkpoints and requeues its job.
 
     Attributes:
       requested: the name of the first signal, None before it.
@@ -25,6 +26,7 @@ class Interruption:
 
     def __init__(self) -> None:
         self.requested: str | None = None
+        self._noted: signal.Signals | None = None
         self._anyone = AnyOf()
         self._earlier: dict[int, Any] = {}
 
@@ -54,8 +56,13 @@ class Interruption:
     ) -> None:
         for number, handler in self._earlier.items():
             signal.signal(number, handler)
+        if self._noted is not None:
+            earlier = self._earlier[self._noted]
+            if callable(earlier) and earlier is not signal.default_int_handler:
+                signal.raise_signal(self._noted)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         if number == signal.SIGINT and self.requested is not None:
             raise KeyboardInterrupt
-        self.requested = self.requested or signal.Signals(number).name
+        self._noted = self._noted or signal.Signals(number)
+        self.requested = self.requested or self._noted.name

@@ -1,4 +1,4 @@
-"""Where a run comes from: the command, the versions, the machine and the code."""
+"""Where a run comes from: the command, the versions, the machine, the job and the code."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import platform
 import socket
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -33,7 +33,25 @@ def provenance(
         "platform": platform.platform(),
         "versions": versions(),
         "git": git,
+        "job": slurm_job(),
     }, diff
+
+
+def slurm_job(environment: Mapping[str, str] = os.environ) -> dict[str, str] | None:
+    """Return what names the Slurm job that this process is of, also after a requeue; None: it is of none.
+
+    >>> slurm_job({"SLURM_JOB_ID": "19", "SLURM_ARRAY_JOB_ID": "17", "SLURM_ARRAY_TASK_ID": "2", "SLURM_CLUSTER_NAME": "a"})
+    {'cluster': 'a', 'id': '17', 'array_task': '2'}
+    """
+    if "SLURM_JOB_ID" not in environment:
+        return None
+    job = {"cluster": environment.get("SLURM_CLUSTER_NAME", "")}
+    if "SLURM_ARRAY_JOB_ID" in environment:
+        return job | {
+            "id": environment["SLURM_ARRAY_JOB_ID"],
+            "array_task": environment["SLURM_ARRAY_TASK_ID"],
+        }
+    return job | {"id": environment["SLURM_JOB_ID"]}
 
 
 def versions() -> dict[str, str | None]:
