@@ -30,7 +30,7 @@ GRACE = 10.0  # seconds for a process to end by itself when another has
 class Peers:
     """A with block that all processes of a program enter and leave together. Of a process alone nothing is watched.
 
-    It may be left by an Interrupted or a Pruned, on which processes agree, and by any exception in all of them. Where another process is
+    It may be left by an Interrupted or a Pruned, on which all agree, and by any exception in all. Where another process is
     missing, what JAX raises for it becomes a RunError that names it; where nothing is raised, the process is ended.
     """
 
