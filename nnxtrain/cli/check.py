@@ -35,7 +35,7 @@ class Check(Command):
       nnxtrain check config=lenet_cifar5
       nnxtrain check model=resnet18 --shapes            compile and run nothing
       nnxtrain check config=lenet_shapes5 overfit=100
-      nnxtrain check config=transformer_char model=gpt2_small mesh=fsdp --devices 64
+      nnxtrain check config=transformer_char model=gpt2_small mesh=fsdp --devices 32
     """
 
     overrides: tuple[str, ...] = rest("key=value or group=option, as for fit", metavar="OVERRIDE")
