@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 
 from nnxtrain.cli.arguments import Command, rest
@@ -29,8 +30,19 @@ class SweepTrial(Command):
         sweep = SweepDirectory.open(self.words[0])
         (number,) = choose(sweep, self.words[1:])
         open_packages(sweep.packages)
-        run_trial(sweep, number)
+        run_trial(sweep, number, leads=_join())
         return 0
+
+
+def _join() -> bool:
+    """Become one of the tasks of a Slurm step, if there are several; return whether this is the first, or the only one."""
+    if "SLURM_STEP_NUM_TASKS" in os.environ:
+        from nnxtrain.parallel.processes import find_processes, join
+
+        if processes := find_processes(None, None, None):
+            join(processes)
+            return processes.index == 0
+    return True
 
 
 @dataclass(frozen=True)

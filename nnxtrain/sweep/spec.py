@@ -50,6 +50,17 @@ class SlurmConfig:
     """What to ask of Slurm for each trial; null: what the cluster gives by itself."""
 
     partition: str | None = None
+    account: str | None = None
+    qos: str | None = None
+    minutes: int = within(60, at_least=1)  # then the trial saves, and its job is queued again
+    grace: int = within(90, at_least=1)  # seconds that it gets for that
+    nodes: int = within(1, at_least=1)
+    tasks: int = within(1, at_least=1)  # on each node; together they train one run
+    cpus: int | None = within(None, at_least=1)  # for each task
+    gpus: int | None = within(None, at_least=1)  # on each node
+    memory: float | None = within(None, above=0)  # GiB, on each node
+    setup: list[str] = field(default_factory=list)  # lines of the job script before the trial
+    extra: dict[str, str] = field(default_factory=dict)  # any other option of sbatch, by its name
 
 
 @dataclass

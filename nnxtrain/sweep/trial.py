@@ -10,6 +10,7 @@ from typing import Any
 
 from nnxtrain import api
 from nnxtrain.errors import Interrupted, NnxtrainError, Pruned
+from nnxtrain.parallel.agreement import told
 from nnxtrain.sweep.directory import SweepDirectory
 from nnxtrain.sweep.record import Attempt, Outcome, Record
 from nnxtrain.training.run_directory import RunDirectory
@@ -86,9 +87,9 @@ def _fit(
 ) -> Any:
     directory = sweep.trial_path(number)
     options: dict[str, Any] = {"packages": sweep.packages, "is_poor": is_poor}
-    if directory.exists():
+    if told(directory.exists):
         run = RunDirectory.open(directory)
-        if run.status.state != "finished":
+        if told(lambda: run.status.state) != "finished":
             return api.fit([f"run={directory}"], **options)
         return None
     return api.fit(

@@ -49,11 +49,13 @@ class Jobs:
         self.folder = folder
         self.environment = environment
 
-    def run(self, *command, code=0):
+    def run(self, *command):
+        """Return what a command prints; it has to succeed."""
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
         done = subprocess.run(
-            command, cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=120
-        )  # fmt: skip
-        assert done.returncode == code, f"{command}: {done.stdout}{done.stderr}"
+            command, cwd=self.folder, env=self.environment, text=True, timeout=120, **pipes
+        )
+        assert done.returncode == 0, f"{command}: {done.stdout}"
         return done.stdout
 
     def start(self, *command):
