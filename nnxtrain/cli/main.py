@@ -40,6 +40,7 @@ VERBS = {
     ),
     "sweep status": ("sweep_status", "SweepStatus", "show how the trials of a sweep stand"),
     "sweep table": ("sweep_table", "SweepTable", "rank the results of a sweep"),
+    "sweep report": ("sweep_report", "SweepReport", "write an HTML page on a sweep"),
     "sweep retry": ("sweep_retry", "SweepRetry", "go on with what did not end well"),
     "sweep cancel": ("sweep_cancel", "SweepCancel", "end trials; they are saved"),
     "sweep trial": ("sweep_trial", "SweepTrial", "run one trial of a sweep, here"),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import time
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -12,10 +11,9 @@ from nnxtrain.cli.table import print_table
 from nnxtrain.errors import Interrupted
 from nnxtrain.sweep.directory import SweepDirectory
 from nnxtrain.sweep.results import Result, differing_keys, rank, results_of
-from nnxtrain.sweep.states import OPEN
+from nnxtrain.sweep.states import OPEN, counts
 from nnxtrain.sweep.table import columns, failures, label, rows
 
-ORDER = ("finished", "pruned", "running", "waiting", "stopped", "failed", "died", "not started")
 SHOWN = 20  # lines of a board
 
 
@@ -84,7 +82,7 @@ def _board(sweep: SweepDirectory, results: Sequence[Result]) -> Any:
     ended = [result for result in results if result.trial.state not in OPEN]
     for result in [*running, *reversed(ended)][:SHOWN]:
         table.add_row(*map(Text, _cells(result, keys)))
-    return Group(Text(f"sweep {sweep.name}: {counts(results)}"), table)
+    return Group(Text(f"sweep {sweep.name}: {counts(r.trial.state for r in results)}"), table)
 
 
 def finish(sweep: SweepDirectory) -> int:
@@ -118,18 +116,6 @@ def status_rows(results: Sequence[Result]) -> Iterator[list[str]]:
     keys = differing_keys(results)
     for result in results:
         yield [*_cells(result, keys), str(result.trial.attempts)]
-
-
-def counts(results: Sequence[Result]) -> str:
-    """Return how many trials there are, in each state.
-
-    >>> from types import SimpleNamespace as N
-    >>> counts([N(trial=N(state="finished")), N(trial=N(state="failed")), N(trial=N(state="finished"))])
-    '3 trials: 2 finished, 1 failed'
-    """
-    found: Counter[str] = Counter(result.trial.state for result in results)
-    listed = ", ".join(f"{found[state]} {state}" for state in ORDER if found[state])
-    return f"{len(results)} trials: {listed}"
 
 
 def _cells(result: Result, keys: Sequence[str]) -> list[str]:

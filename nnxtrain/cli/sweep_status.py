@@ -28,8 +28,9 @@ class SweepStatus(Command):
     json: bool = flag("print one JSON object")
 
     def __call__(self) -> int:
-        from nnxtrain.cli.sweep_board import counts, finish, status_rows, watch
+        from nnxtrain.cli.sweep_board import finish, status_rows, watch
         from nnxtrain.sweep.results import results_of
+        from nnxtrain.sweep.states import counts
 
         sweep = find_sweep(self.sweep, self.runs_dir)
         if self.watch:
@@ -53,7 +54,7 @@ class SweepStatus(Command):
             content = {"sweep": str(sweep.path), "trials": trials}
             print(json.dumps(finite(content), allow_nan=False))
             return 0
-        print(f"sweep {sweep.name}: {counts(results)}")
+        print(f"sweep {sweep.name}: {counts(r.trial.state for r in results)}")
         head = ["trial", "values", "state", "step", "best validation", "attempts"]
         print_table(head, status_rows(results))
         return 0

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
+from typing import Any
 
-WIDTH, HEIGHT = 420, 260
-LEFT, RIGHT, TOP, BOTTOM = 56, 12, 10, 34
+from nnxtrain.report.axes import Axes, Linear, Point
+
 POINTS = 400  # of one line; more cannot be seen
-
-Point = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -35,7 +34,8 @@ def line_chart(title: str, series: Sequence[Series], *, x_label: str = "step") -
     finite = [p for line in series for p in line.points if math.isfinite(p[1])]
     if not finite:
         return ""
-    axes = _Axes.around(finite)
+    x = Linear.of([p[0] for p in finite])
+    axes = Axes(x, Linear.of([p[1] for p in finite], 0.05))
     parts = [axes.draw(x_label)]
     for line in series:
         points = thinned(line.points)
@@ -56,7 +56,7 @@ def line_chart(title: str, series: Sequence[Series], *, x_label: str = "step") -
         }
         for s in series
     ]
-    return _svg(title, _described(series), parts, axes, data)
+    return svg(title, _described(series), parts, axes, {"x": (x.low, x.high), "series": data})
 
 
 def scatter_chart(title: str, points: Sequence[Point], *, x_label: str, y_label: str) -> str:
@@ -65,7 +65,7 @@ def scatter_chart(title: str, points: Sequence[Point], *, x_label: str, y_label:
     if not finite:
         return ""
     both = [value for point in finite for value in point]
-    axes = _Axes.around([(min(both), min(both)), (max(both), max(both))])
+    axes = Axes(Linear.of(both), Linear.of(both, 0.05))
     low, high = axes.place((min(both), min(both))), axes.place((max(both), max(both)))
     shown = finite[:: max(1, len(finite) // 1000)]
     dots = [axes.place(point) for point in shown]
@@ -75,7 +75,7 @@ def scatter_chart(title: str, points: Sequence[Point], *, x_label: str, y_label:
         *(f'<circle class="dot c0 faint" cx="{x}" cy="{y}" r="2.2"/>' for x, y in dots),
     ]
     described = f"{len(finite)} points; across: {x_label}; up: {y_label}; the dashed line is where both are equal"
-    return _svg(title, described, parts, axes, [])
+    return svg(title, described, parts, axes)
 
 
 def thinned(points: Sequence[Point], limit: int = POINTS) -> list[Point]:
@@ -95,72 +95,21 @@ def thinned(points: Sequence[Point], limit: int = POINTS) -> list[Point]:
     return kept[:limit]
 
 
-def ticks(low: float, high: float, count: int = 5) -> list[float]:
-    """Return about ``count`` round numbers from ``low`` to ``high``.
-
-    >>> ticks(0.13, 0.98)
-    [0.2, 0.4, 0.6, 0.8]
-    """
-    raw = (high - low) / count
-    power = 10.0 ** math.floor(math.log10(raw))
-    step = next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= raw * 0.99)
-    first = math.ceil(low / step - 1e-9)
-    return [float(f"{n * step:.12g}") for n in range(first, math.floor(high / step + 1e-9) + 1)]
-
-
-@dataclass(frozen=True)
-class _Axes:
-    """From numbers to places in the picture."""
-
-    x: tuple[float, float]
-    y: tuple[float, float]
-
-    @classmethod
-    def around(cls, points: Sequence[Point]) -> _Axes:
-        return cls(_range([p[0] for p in points], 0.0), _range([p[1] for p in points], 0.05))
-
-    def place(self, point: Point) -> tuple[float, float]:
-        x = LEFT + (point[0] - self.x[0]) / (self.x[1] - self.x[0]) * (WIDTH - LEFT - RIGHT)
-        y = (
-            HEIGHT
-            - BOTTOM
-            - (point[1] - self.y[0]) / (self.y[1] - self.y[0]) * (HEIGHT - TOP - BOTTOM)
-        )
-        return round(x, 1), round(y, 1)
-
-    def path(self, points: Iterable[Point]) -> str:
-        return " ".join(f"{x},{y}" for x, y in map(self.place, points))
-
-    def draw(self, x_label: str) -> str:
-        parts = []
-        for value in ticks(*self.y):
-            _, y = self.place((self.x[0], value))
-            parts.append(f'<line class="grid" x1="{LEFT}" y1="{y}" x2="{WIDTH - RIGHT}" y2="{y}"/>')
-            parts.append(
-                f'<text class="tick" x="{LEFT - 6}" y="{y + 4}" text-anchor="end">{_short(value)}</text>'
-            )
-        for value in ticks(*self.x):
-            x, _ = self.place((value, self.y[0]))
-            parts.append(
-                f'<text class="tick" x="{x}" y="{HEIGHT - BOTTOM + 15}" text-anchor="middle">{_short(value)}</text>'
-            )
-        middle = (LEFT + WIDTH - RIGHT) / 2
-        parts.append(
-            f'<text class="tick" x="{middle}" y="{HEIGHT - 4}" text-anchor="middle">{escape(x_label)}</text>'
-        )
-        return "".join(parts)
-
-
-def _svg(title: str, described: str, parts: list[str], axes: _Axes, data: list[dict]) -> str:
-    """One picture; what a screen reader says of it stands in ``title`` and ``desc``."""
+def svg(
+    title: str,
+    described: str,
+    parts: Sequence[str],
+    axes: Axes,
+    data: Mapping[str, Any] | None = None,
+) -> str:
+    """Return one picture; what a screen reader says of it is the title and the description. ``data`` is for the script."""
     attributes = ""
     if data:
-        frame = {"x": axes.x, "y": axes.y, "box": [LEFT, WIDTH - RIGHT, TOP, HEIGHT - BOTTOM]}
-        text = json.dumps({**frame, "series": data}, separators=(",", ":"))
+        text = json.dumps({**data, "box": axes.box}, separators=(",", ":"))
         attributes = f' data-chart="{escape(text)}"'
     return (
-        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(f"{title}: {described}")}"{attributes}>'
-        f"{''.join(parts)}</svg>"
+        f'<svg viewBox="0 0 {axes.width} {axes.height}" role="img" '
+        f'aria-label="{escape(f"{title}: {described}")}"{attributes}>{"".join(parts)}</svg>'
     )
 
 
@@ -183,28 +132,3 @@ def _unbroken(points: Sequence[Point]) -> list[list[Point]]:
         elif parts[-1]:
             parts.append([])
     return [part for part in parts if len(part) > 1]
-
-
-def _range(values: Sequence[float], margin: float) -> tuple[float, float]:
-    low, high = min(values), max(values)
-    if low == high:
-        pad = abs(low) or 1.0
-        return low - pad, high + pad
-    pad = (high - low) * margin
-    return low - pad, high + pad
-
-
-def _short(value: float) -> str:
-    """A tick's number in few characters.
-
-    >>> [_short(x) for x in (0.25, 1500, 2e6, 0.0001, 0)]
-    ['0.25', '1.5k', '2M', '1e-04', '0']
-    """
-    size = abs(value)
-    for unit, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if size >= unit:
-            return f"{value / unit:.4g}{letter}"
-    if 0 < size < 1e-3:
-        mantissa, _, exponent = f"{value:.3e}".partition("e")
-        return f"{float(mantissa):g}e{exponent}"
-    return f"{value:.4g}"

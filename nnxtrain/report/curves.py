@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-from nnxtrain.report.charts import Point, Series, line_chart
+from nnxtrain.report.axes import Point
+from nnxtrain.report.charts import Series, line_chart
 from nnxtrain.training.run_summary import RunSummary, metrics_of
 
 SPLITS = {"train": "training", "val": "validation"}

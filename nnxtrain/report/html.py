@@ -9,11 +9,17 @@ from typing import Any
 
 
 def table(
-    columns: Sequence[str], rows: Iterable[Sequence[Any]], *, caption: str = "", keys: bool = False
+    columns: Sequence[str],
+    rows: Iterable[Sequence[Any]],
+    *,
+    caption: str = "",
+    keys: bool = False,
+    attributes: Sequence[str] = (),
 ) -> str:
     """Return a table that scrolls sideways where it is too wide; the first cell of a row is its heading.
 
     Numbers stand to the right. With ``keys`` the cells are code: dotted keys and their values.
+    ``attributes`` are those of each row, as HTML.
     """
     rows = list(rows)
     numeric = [
@@ -28,7 +34,8 @@ def table(
         f'<th scope="col" class="{kind}">{escape(name)}</th>'
         for name, kind in zip(columns, classes)
     )
-    body = "".join(f"<tr>{_row(row, classes)}</tr>" for row in rows)
+    tags = [f"<tr {given}>" for given in attributes] or ["<tr>"] * len(rows)
+    body = "".join(f"{tag}{_row(row, classes)}</tr>" for tag, row in zip(tags, rows))
     said = f"<caption>{escape(caption)}</caption>" if caption else ""
     label = escape(caption or columns[0])
     return (

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
-from importlib import resources
 from typing import Any
 
 from nnxtrain.config.compare import differing, flat, shown
 from nnxtrain.report.curves import curves
+from nnxtrain.report.document import document
 from nnxtrain.report.examination import Examination
 from nnxtrain.report.findings import findings
 from nnxtrain.report.html import code, details, section, table, text
@@ -52,13 +52,7 @@ def page(subjects: Sequence[Subject]) -> str:
             section("Environment", *map(_environment, runs)),
         ]
     )
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        '<link rel="icon" href="data:,">'
-        f"<title>{escape(title)}</title><style>{_file('page.css')}</style></head>"
-        f"<body><main>{body}</main><script>{_file('page.js')}</script></body></html>\n"
-    )
+    return document(title, body)
 
 
 def _standing(runs: Sequence[RunSummary]) -> str:
@@ -164,7 +158,3 @@ def _environment(run: RunSummary) -> str:
         f'<h3>{escape(run.directory.name)}</h3><div class="scroll" tabindex="0" role="region" aria-label="environment">'
         f"<table><tbody>{items}</tbody></table></div>{changes}"
     )
-
-
-def _file(name: str) -> str:
-    return resources.files("nnxtrain.report").joinpath(name).read_text(encoding="utf-8")

@@ -6,8 +6,8 @@ import math
 import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from nnxtrain.errors import InputError
 from nnxtrain.sweep.directory import SweepDirectory
@@ -23,7 +23,7 @@ class Result:
     trial: Trial
     run: RunSummary | None
 
-    @property
+    @cached_property
     def values(self) -> dict[str, str]:
         """The overrides of the trial by key."""
         pairs = (text.partition("=") for text in self.trial.overrides or [])
@@ -67,7 +67,7 @@ class Spread:
 
 @dataclass(frozen=True)
 class Group:
-    """Trials with the same values but for the seed, those first that count: finished ones.
+    """Trials with the same values but for the seed, by number.
 
     ``score`` and ``test`` are over the finished ones.
     """
@@ -79,9 +79,10 @@ class Group:
 
     @property
     def best(self) -> Result | None:
-        """The one with the best score."""
+        """The one with the best score, of the finished ones if there are any with a score."""
         scored = [result for result in self.results if result.score is not None]
-        return min(scored, key=_rank, default=None)
+        finished = [result for result in scored if result.trial.state == "finished"]
+        return min(finished or scored, key=_rank, default=None)
 
 
 @dataclass(frozen=True)
@@ -96,11 +97,7 @@ class Ranking:
     monitor: str | None
     mode: str | None
     seeds: bool  # whether groups differ in their seeds
-
-    @property
-    def metrics(self) -> list[str]:
-        """The names of the test metrics."""
-        return list(dict.fromkeys(name for group in self.groups for name in group.test))
+    metrics: list[str]  # the names of the test metrics
 
 
 def results_of(sweep: SweepDirectory, trials: Iterable[Trial] | None = None) -> list[Result]:
@@ -119,7 +116,7 @@ def results_of(sweep: SweepDirectory, trials: Iterable[Trial] | None = None) -> 
 
 
 def rank(results: Sequence[Result]) -> Ranking:
-    """Return the ranking of a sweep's results. Pruned trials come after all finished ones, by the best score they had."""
+    """Return the ranking of a sweep's results: finished trials, then pruned ones, then others, each by the best score."""
     keys = [key for key in differing_keys(results) if key != "seed"]
     groups: dict[tuple[str | None, ...], list[Result]] = {}
     for result in results:
@@ -127,22 +124,23 @@ def rank(results: Sequence[Result]) -> Ranking:
         if result.trial.overrides is not None:
             groups.setdefault(tuple(values.get(key) for key in keys), []).append(result)
     made = [_group(keys, members) for members in groups.values()]
-    plans = (r.run.directory.plan for r in results if r.run)
-    plan: dict[str, Any] = next(filter(None, plans), {})
-    sign = -1 if plan.get("mode") == "max" else 1
+    runs = [result.run for result in results if result.run and result.run.monitor]
+    monitor, mode = (runs[0].monitor, runs[0].mode) if runs else (None, None)
+    sign = -1 if mode == "max" else 1
 
     def order(group: Group) -> tuple[int, float]:
         if group.score is not None:
             return 0, sign * group.score.mean
         best = group.best
-        pruned = [r for r in group.results if r.trial.state == "pruned"]
-        if pruned and best is not None and best.score is not None:
-            return 1, sign * best.score
-        return 2, 0.0
+        if best is None or best.score is None:
+            return 3, 0.0
+        pruned = any(result.trial.state == "pruned" for result in group.results)
+        return 1 if pruned else 2, sign * best.score
 
     made.sort(key=order)
     seeds = len({result.values.get("seed") for result in results}) > 1
-    return Ranking(keys, made, plan.get("monitor"), plan.get("mode"), seeds)
+    metrics = dict.fromkeys(name for group in made for name in group.test)
+    return Ranking(keys, made, monitor, mode, seeds, list(metrics))
 
 
 def differing_keys(results: Iterable[Result]) -> list[str]:
@@ -169,4 +167,4 @@ def _group(keys: Sequence[str], members: list[Result]) -> Group:
 def _rank(result: Result) -> float:
     assert result.score is not None
     assert result.run is not None
-    return -result.score if result.run.directory.plan.get("mode") == "max" else result.score
+    return -result.score if result.run.mode == "max" else result.score

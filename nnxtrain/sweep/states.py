@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -16,6 +17,9 @@ State: TypeAlias = Literal[
 ]
 OPEN = ("waiting", "running")  # something will still happen by itself
 DONE = ("finished", "pruned")
+ORDER: tuple[State, ...] = (
+    "finished", "pruned", "running", "waiting", "stopped", "failed", "died", "not started",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,17 @@ def held_by_launcher(sweep: SweepDirectory) -> set[int]:
     except NnxtrainError:  # on another machine than the sweep was started from
         return set()
     return {number for number in held if not sweep.is_cancelled(number)}
+
+
+def counts(states: Iterable[State]) -> str:
+    """Return how many trials there are, in each state.
+
+    >>> counts(["finished", "failed", "finished"])
+    '3 trials: 2 finished, 1 failed'
+    """
+    found = Counter(states)
+    listed = ", ".join(f"{found[state]} {state}" for state in ORDER if found[state])
+    return f"{found.total()} trials: {listed}"
 
 
 def choose(sweep: SweepDirectory, numbers: Collection[str]) -> list[int]:

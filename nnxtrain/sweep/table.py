@@ -45,9 +45,11 @@ def _row(ranking: Ranking, place: int, group: Group) -> Row:
 
 
 def told(group: Group) -> str:
-    """Return which trials a group has, with the state of those that have not finished."""
+    """Return the numbers of a group's trials, with the state of those that have not finished."""
     return ", ".join(
-        str(r.trial.number) if r.trial.state == "finished" else f"{r.trial.number} {r.trial.state}"
+        str(r.trial.number)
+        if r.trial.state == "finished"
+        else f"{r.trial.number} ({r.trial.state})"
         for r in group.results
     )
 
@@ -78,7 +80,7 @@ def as_markdown(ranking: Ranking, lines: Sequence[str]) -> str:
 
 
 def _escaped(cell: str) -> str:
-    return cell.replace("|", r"\|")
+    return cell.replace("\\", r"\\").replace("|", r"\|")
 
 
 def as_csv(ranking: Ranking, root: Path) -> str:
@@ -127,7 +129,7 @@ def content(ranking: Ranking, sweep: Path) -> dict[str, Any]:
                 "values": group.values,
                 "score": None if group.score is None else vars(group.score),
                 "test": {name: vars(spread) for name, spread in group.test.items()},
-                "checkpoint": str(group.best.checkpoint) if group.best else None,
+                "checkpoint": _text(group.best.checkpoint if group.best else None),
                 "trials": [
                     {
                         "trial": result.trial.number,
@@ -136,8 +138,8 @@ def content(ranking: Ranking, sweep: Path) -> dict[str, Any]:
                         "score": result.score,
                         "test": result.run.test if result.run else {},
                         "error": result.trial.error,
-                        "run": str(result.run.directory.path) if result.run else None,
-                        "checkpoint": str(result.checkpoint) if result.checkpoint else None,
+                        "run": _text(result.run.directory.path if result.run else None),
+                        "checkpoint": _text(result.checkpoint),
                     }
                     for result in group.results
                 ],
@@ -145,3 +147,7 @@ def content(ranking: Ranking, sweep: Path) -> dict[str, Any]:
             for group in ranking.groups
         ],
     }
+
+
+def _text(path: Path | None) -> str | None:
+    return None if path is None else str(path)

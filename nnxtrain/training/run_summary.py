@@ -20,9 +20,9 @@ class RunSummary:
     """How far a run got and how good it is.
 
     ``state`` is that of the run's status, or ``died`` where the status is ``running`` and no process is at work.
-    ``total_steps`` and ``monitor`` are None in a run whose training has not begun. ``best`` is the best value of
-    ``monitor`` on the validation split, measured at ``best_step``; ``test`` the metrics on the test split; ``seconds`` the
-    time from the start to the last sign of life, pauses included.
+    ``total_steps``, ``monitor`` and ``mode`` are None in a run whose training has not begun. ``best`` is the best value of
+    ``monitor`` on the validation split (``mode``: ``max`` or ``min``), measured at ``best_step``; ``test`` the metrics on
+    the test split; ``seconds`` the time from the start to the last sign of life, pauses included.
     """
 
     directory: RunDirectory
@@ -31,6 +31,7 @@ class RunSummary:
     step: int
     total_steps: int | None
     monitor: str | None
+    mode: str | None
     best: float | None
     best_step: int | None
     test: dict[str, Any]
@@ -65,6 +66,7 @@ def summarize(directory: RunDirectory) -> RunSummary:
         step=max((int(record["step"]) for record in records), default=0),
         total_steps=plan.get("total_steps"),
         monitor=monitor,
+        mode=mode,
         best=best[monitor] if best and monitor else None,
         best_step=best["step"] if best else None,
         test=metrics_of(tests[-1]) if tests else {},

@@ -6,7 +6,8 @@ from xml.etree import ElementTree
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from nnxtrain.report.charts import Series, line_chart, scatter_chart, thinned, ticks
+from nnxtrain.report.axes import ticks
+from nnxtrain.report.charts import Series, line_chart, scatter_chart, thinned
 
 numbers = st.floats(-1e6, 1e6).map(lambda x: round(x, 4))
 

@@ -10,6 +10,8 @@ import pytest
 from nnxtrain.sweep.directory import SweepDirectory
 from nnxtrain.sweep.states import trials_of
 
+from .made import sweep_of
+
 TESTS = Path(__file__).parent.parent
 PROJECT = TESTS / "config" / "project"
 
@@ -45,3 +47,9 @@ def states():
         return [trial.state for trial in trials_of(SweepDirectory.open(name))]
 
     return ask
+
+
+@pytest.fixture
+def make_sweep(tmp_path):
+    """A function that makes ``runs/sweeps/made`` of files; see :func:`made.sweep_of`."""
+    return lambda trials, **options: sweep_of(tmp_path / "runs", trials, **options)

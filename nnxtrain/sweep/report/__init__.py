@@ -1,0 +1,1 @@
+"""``nnxtrain sweep report``: one HTML page on a sweep, from its files alone."""
