@@ -69,11 +69,11 @@ def estimate(session: Session, *, compiled: bool = True) -> Estimate:
     parts = {"parameters": state.model, "optimizer": state.optimizer, "averages": state.ema}
     arrays = resident_shapes(session.placed.train)
     planned = isinstance(session.layout.mesh, AbstractMesh)
-    lowered = _lowered(session.on_one_device() if planned else session)
-    cost: Any = lowered.cost_analysis() or {}
+    step = lower_step(session.on_one_device() if planned else session)
+    cost: Any = step.cost_analysis() or {}
     temporary = None
     if compiled and not planned:
-        memory: Any = lowered.compile().memory_analysis()
+        memory: Any = step.compile().memory_analysis()
         temporary = getattr(memory, "temp_size_in_bytes", None)
     return Estimate(
         (_count(trained), _count(others)),
@@ -84,8 +84,8 @@ def estimate(session: Session, *, compiled: bool = True) -> Estimate:
     )
 
 
-def _lowered(session: Session) -> Any:
-    """The training step, traced on arrays that lie where training has them."""
+def lower_step(session: Session) -> Any:
+    """Return the training step (``jax.stages.Lowered``), traced on arrays that lie where training has them."""
     layout, source = session.layout, session.placed.train
     batch = source.batch(np.arange(session.config.trainer.batch_size))
     rows, whole = (None, None) if layout.is_single else (layout.rows(), layout.replicated)
