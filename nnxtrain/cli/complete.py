@@ -57,11 +57,12 @@ def candidates(line: Sequence[str]) -> list[str]:
     *before, current = line[1:]
     if not before:
         return _matching([*(verb.split()[0] for verb in VERBS), "--help", "--version"], current)
+    shown = [verb for verb, (*_, told) in VERBS.items() if told]
+    follow = [verb.split()[1] for verb in shown if before == [verb.split()[0]] and " " in verb]
     if len(before) == 1 and before[0] not in VERBS:
-        follow = [verb.split()[1] for verb in VERBS if verb.startswith(f"{before[0]} ")]
         return _matching(follow, current)
     verb, typed = _verb(before)
-    return _matching(_arguments(_command(verb), typed, current), current)
+    return _matching([*follow, *_arguments(_command(verb), typed, current)], current)
 
 
 def _arguments(command: type[Command], typed: Sequence[str], current: str) -> Iterable[str]:
@@ -103,6 +104,8 @@ def _rest(
         return _runs(typed)
     if metavar == "SHELL":
         return SHELLS
+    if metavar.startswith("SWEEP"):
+        return _sweeps(typed)
     if not metavar:
         return ()
     tree = options(search_dirs(_after("--config-dir", typed)))
@@ -110,7 +113,12 @@ def _rest(
         return tree
     if "NAME" in metavar and not any("=" not in word for word in typed):
         return tree["data"]
-    found = [*_overrides(tree, typed, current)]
+    own = {}
+    if command.__name__ == "Sweep":
+        from nnxtrain.sweep.spec import SweepConfig
+
+        own = _keys("sweep.", SweepConfig)
+    found = [*_overrides(tree, own, typed, current)]
     for name in {"Fit": ("run", "from"), "Check": ("from",)}.get(command.__name__, ()):
         named = current.startswith(f"{name}=")
         found += [f"{name}={run}" for run in _runs(typed)] if named else [f"{name}="]
@@ -118,15 +126,18 @@ def _rest(
 
 
 def _overrides(
-    tree: Mapping[str, Mapping[str, Path]], typed: Sequence[str], current: str
+    tree: Mapping[str, Mapping[str, Path]],
+    own: Mapping[str, Any],
+    typed: Sequence[str],
+    current: str,
 ) -> Iterable[str]:
-    """Groups with their options, and keys with the values of those that have few."""
+    """Groups with their options, and keys with the values of those that have few; ``own`` are keys of the command."""
     from nnxtrain.config.schema import SECTIONS, Config
 
     name, equals, _ = current.partition("=")
     if equals and name in tree:
         return (f"{name}={option}" for option in tree[name])
-    keys = dict.fromkeys(_node_keys(tree, typed), "")
+    keys = dict.fromkeys(_node_keys(tree, typed), "") | dict(own)
     for prefix, of in [("", Config), *((f"{key}.", of) for key, of in SECTIONS.items())]:
         hints = typing.get_type_hints(of)
         keys |= {f"{prefix}{f.name}": hints[f.name] for f in dataclasses.fields(of)}
@@ -176,10 +187,30 @@ def _below(node: Mapping[str, Any], prefix: str = "") -> Iterable[str]:
             yield f"{prefix}{key}"
 
 
+def _keys(prefix: str, of: type[Any]) -> dict[str, Any]:
+    """The keys of a dataclass and those in it, with their types."""
+    found = {}
+    for name, hint in typing.get_type_hints(of).items():
+        found |= (
+            _keys(f"{prefix}{name}.", hint)
+            if dataclasses.is_dataclass(hint)
+            else {f"{prefix}{name}": hint}
+        )
+    return found
+
+
 def _runs(typed: Sequence[str]) -> list[str]:
     """The run directories, without looking into them."""
-    folder = next((word[9:] for word in typed if word.startswith("runs_dir=")), "runs")
-    return [str(path.parent) for path in Path(folder).glob("[!.]*/run.json")]
+    return [str(path.parent) for path in _runs_dir(typed).glob("[!.]*/run.json")]
+
+
+def _sweeps(typed: Sequence[str]) -> list[str]:
+    """The names of the sweeps."""
+    return [path.parent.name for path in _runs_dir(typed).glob("sweeps/*/sweep.json")]
+
+
+def _runs_dir(typed: Sequence[str]) -> Path:
+    return Path(next((word[9:] for word in typed if word.startswith("runs_dir=")), "runs"))
 
 
 def _paths(text: str) -> list[str]:

@@ -53,7 +53,7 @@ class SweepManage(Command):
 
     def __call__(self) -> int:
         from nnxtrain.sweep.directory import SweepDirectory
-        from nnxtrain.sweep.launchers.local import manage
+        from nnxtrain.sweep.launchers import manage
         from nnxtrain.sweep.states import choose
 
         if len(self.words) < 2:

@@ -194,17 +194,18 @@ class SweepDirectory:
 
     def is_cancelled(self, number: int) -> bool:
         """Whether a trial is not to be started, or gone on with, until somebody says ``sweep retry``."""
-        return self._cancelled(number).exists()
+        return self.cancelled_path(number).exists()
 
     def cancel(self, number: int) -> None:
         """Keep a trial from being started."""
-        self._cancelled(number).touch()
+        self.cancelled_path(number).touch()
 
     def revive(self, number: int) -> None:
         """Undo :meth:`cancel`."""
-        self._cancelled(number).unlink(missing_ok=True)
+        self.cancelled_path(number).unlink(missing_ok=True)
 
-    def _cancelled(self, number: int) -> Path:
+    def cancelled_path(self, number: int) -> Path:
+        """The file that says so."""
         return self.records_path / f"{number}.cancelled"
 
     @property

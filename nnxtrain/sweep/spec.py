@@ -67,9 +67,11 @@ class SlurmConfig:
 class RayConfig:
     """What to ask of Ray for each trial."""
 
-    address: str | None = None  # of a running cluster; null: this machine
+    # Of a running cluster: auto, HOST:PORT or ray://HOST:PORT; null: a Ray of the sweep's own on this machine.
+    address: str | None = None
     cores: int = within(1, at_least=1)
-    gpus: float = within(0, at_least=0)  # parts of one are shared
+    # Parts of one are shared; null: one where the cluster has any.
+    gpus: float | None = within(None, at_least=0)
 
 
 @dataclass

@@ -42,11 +42,33 @@ def found(line):
         ("nnxtrain data prepare shap", ["shapes5"]),
         ("nnxtrain config list logg", ["logger"]),
         ("nnxtrain completion f", ["fish"]),
+        ("nnxtrain sweep re", ["report", "retry"]),
+        ("nnxtrain sweep ma", []),  # which is not for people
+        ("nnxtrain sweep optim.lear", ["optim.learning_rate="]),
+        ("nnxtrain sweep seed=1,2 sta", []),
+        ("nnxtrain sweep swe", ["sweep."]),
+        ("nnxtrain sweep sweep.la", ["sweep.launcher="]),
+        (
+            "nnxtrain sweep sweep.launcher=",
+            ["sweep.launcher=local", "sweep.launcher=ray", "sweep.launcher=slurm"],
+        ),
+        ("nnxtrain sweep sweep.ray.ad", ["sweep.ray.address="]),
+        ("nnxtrain fit sweep.la", []),
         ("nnxtrain nosuch ", []),
     ],
 )
 def test_candidates(line, expected):
     assert found(line) == expected
+
+
+def test_sweeps(tmp_path):
+    for name in ("runs/sweeps/b", "runs/sweeps/a", "runs/sweeps/old", "other/sweeps/c"):
+        (tmp_path / name).mkdir(parents=True)
+    for name in ("runs/sweeps/b", "runs/sweeps/a", "other/sweeps/c"):
+        (tmp_path / name / "sweep.json").write_text("{}")
+    for verb in ("status", "table", "report", "retry", "cancel", "trial"):
+        assert [x for x in found(f"nnxtrain sweep {verb} ") if "=" not in x] == ["a", "b"]
+    assert found("nnxtrain sweep table runs_dir=other c") == ["c"]
 
 
 def test_runs_and_folders(tmp_path):

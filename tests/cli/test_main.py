@@ -42,9 +42,10 @@ def test_light_commands_import_nothing_heavy(argv, environment):
 def test_help(capsys):
     assert main(["--help"]) == 0
     text = capsys.readouterr().out
-    for verb in VERBS:
+    shown = [verb for verb, (*_, told) in VERBS.items() if told]
+    for verb in shown:
         assert verb in text
-    for verb in VERBS:
+    for verb in shown:
         assert main([*verb.split(), "-h"]) == 0
         assert f"usage: nnxtrain {verb}" in (text := capsys.readouterr().out)
         assert f"  nnxtrain {verb}" in text, "an example"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Sequence
 
+from nnxtrain.sweep.directory import SweepDirectory
 from nnxtrain.sweep.launchers.launcher import Launcher
 from nnxtrain.sweep.spec import LauncherName, SweepConfig
 
@@ -13,7 +15,7 @@ _CLASSES = {
     LauncherName.ray: ("ray", "RayLauncher"),
 }
 
-__all__ = ["Launcher", "make_launcher"]
+__all__ = ["Launcher", "make_launcher", "manage"]
 
 
 def make_launcher(spec: SweepConfig) -> Launcher:
@@ -24,3 +26,9 @@ def make_launcher(spec: SweepConfig) -> Launcher:
     module, name = _CLASSES[spec.launcher]
     made: Launcher = getattr(importlib.import_module(f"{__name__}.{module}"), name)(spec)
     return made
+
+
+def manage(sweep: SweepDirectory, numbers: Sequence[int]) -> None:
+    """Be the process in the background that some launchers start: run trials and return when all have ended."""
+    module, _ = _CLASSES[sweep.spec.launcher]
+    importlib.import_module(f"{__name__}.{module}").manage(sweep, numbers)

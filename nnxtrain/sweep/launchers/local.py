@@ -89,8 +89,10 @@ class LocalLauncher:
 
 
 def _goes_on(attempt: Attempt) -> bool:
-    """Whether an attempt runs, or is followed by another one."""
-    return attempt.is_alive if attempt.outcome is None else attempt.outcome == "stopped"
+    """Whether an attempt runs, as far as can be known here, or is followed by another one."""
+    if attempt.outcome is None:
+        return attempt.is_alive if attempt.is_here else True
+    return attempt.outcome == "stopped"
 
 
 def _running(sweep: SweepDirectory) -> Iterator[dict[str, Any]]:

@@ -44,7 +44,7 @@ def shares(
     >>> [sorted(share.cores) for share in both], both[1].environment
     ([[0, 1], [2, 3]], {'CUDA_VISIBLE_DEVICES': '0', 'XLA_PYTHON_CLIENT_MEM_FRACTION': '0.45'})
     """
-    cores = _cores() if cores is None else cores
+    cores = machine_cores() if cores is None else cores
     gpus = _gpus() if gpus is None else gpus
     local = spec.local
     if local.gpus is not None and local.gpus > len(gpus):
@@ -78,7 +78,8 @@ def _environment(gpus: list[str], each: int | None, index: int, count: int) -> d
     return found
 
 
-def _cores() -> list[int]:
+def machine_cores() -> list[int]:
+    """Return the numbers of the cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return sorted(os.sched_getaffinity(0))
     return list(range(os.cpu_count() or 1))
