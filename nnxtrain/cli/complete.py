@@ -187,9 +187,9 @@ def _below(node: Mapping[str, Any], prefix: str = "") -> Iterable[str]:
             yield f"{prefix}{key}"
 
 
-def _keys(prefix: str, of: type[Any]) -> dict[str, Any]:
+def _keys(prefix: str, of: Any) -> dict[str, Any]:
     """The keys of a dataclass and those in it, with their types."""
-    found = {}
+    found: dict[str, Any] = {}
     for name, hint in typing.get_type_hints(of).items():
         found |= (
             _keys(f"{prefix}{name}.", hint)
