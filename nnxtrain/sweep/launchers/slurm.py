@@ -91,8 +91,6 @@ class SlurmLauncher:
             "signal_delay_s": asked.grace,
             "setup": asked.setup,
             "array_parallelism": self.spec.parallel or count,
-            # Tasks that are left when one has died only wait.
-            "srun_args": ["--kill-on-bad-exit=1"],
             "additional_parameters": {
                 "requeue": True,
                 "chdir": sweep.content["working_directory"],
