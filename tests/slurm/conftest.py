@@ -77,6 +77,10 @@ class Jobs:
     def state(self, job):
         return self.run("sacct", "-X", "-n", "-P", "-o", "State", "-j", job).split("\n")[0]
 
+    def history(self, job):
+        """What accounting knows of a job's lives."""
+        return self.run("sacct", "-D", "-P", "-o", "JobID,State,ExitCode,Start,End", "-j", job)
+
     def wait(self, ask, seconds=90, about=lambda: ""):
         """Wait until ``ask()`` is true, and return that."""
         deadline = time.monotonic() + seconds

@@ -11,7 +11,7 @@ import nnxtrain
 
 TINY = [
     "data.name=shapes5/tiny", "model=mlp", "model.hidden=[16]", "trainer.epochs=null", "trainer.batch_size=64",
-    "trainer.log_every=1", "trainer.eval_every=50",
+    "trainer.log_every=1", "trainer.eval_every=30",
 ]  # fmt: skip
 FIT = f"$PYTHON -m nnxtrain fit {' '.join(TINY)}"
 
@@ -40,7 +40,7 @@ def test_a_job_of_two_tasks_is_requeued_and_goes_on_along_the_curve_of_one_proce
 ):
     script = f"""#!/bin/bash
 #SBATCH --ntasks=2 --signal=USR1@120 --requeue --open-mode=append
-srun {FIT} trainer.steps=100 mesh.data=2 || {{ [ $? -eq 75 ] && scontrol requeue $SLURM_JOB_ID; }}
+srun {FIT} trainer.steps=60 mesh.data=2 || {{ [ $? -eq 75 ] && scontrol requeue $SLURM_JOB_ID; }}
 """
     job = jobs.submit(script)
     run = jobs.wait(lambda: run_that_trains(jobs), about=lambda: jobs.output(job))
@@ -57,7 +57,7 @@ srun {FIT} trainer.steps=100 mesh.data=2 || {{ [ $? -eq 75 ] && scontrol requeue
     assert json.loads((run / "run.json").read_text())["job"] == {"cluster": "one", "id": job}
 
     monkeypatch.chdir(tmp_path)
-    whole = nnxtrain.fit([*TINY, "trainer.steps=100", "runs_dir=alone"]).directory
+    whole = nnxtrain.fit([*TINY, "trainer.steps=60", "runs_dir=alone"]).directory
     assert_same(curve(run), curve(whole))
 
 

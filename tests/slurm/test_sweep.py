@@ -31,7 +31,7 @@ def sweep(jobs, monkeypatch):
 def begin(sweep, *words):
     """Start a sweep named s, and return the job of each trial."""
     flags = ["--config-dir", str(PROJECT / "conf"), "--package", "fakes"]
-    slurm = {"partition": "debug", "minutes": 10, "cpus": 1, "memory": 0.5, "gpus": 1, "setup": "['touch set_up']",
+    slurm = {"partition": "debug", "minutes": 30, "cpus": 1, "memory": 0.5, "gpus": 1, "setup": "['touch set_up']",
              "extra.comment": "ours"}  # fmt: skip
     asked = [f"sweep.slurm.{key}={value}" for key, value in slurm.items()]
     said = sweep(*words, "sweep.name=s", "sweep.launcher=slurm", *asked, *flags)
@@ -47,7 +47,7 @@ def test_a_trial_is_preempted_and_requeued_and_one_fails_and_is_retried(sweep, j
     ids = begin(sweep, "name=slow,broken,a,b,c,d", "sweep.parallel=2")
     assert ids == [f"{ids[0].removesuffix('_0')}_{number}" for number in range(6)]
     told = jobs.run("scontrol", "show", "job", ids[0])
-    for text in ("Partition=debug", "ArrayTaskThrottle=2", "TimeLimit=00:10:00", "Requeue=1", "Comment=ours",
+    for text in ("Partition=debug", "ArrayTaskThrottle=2", "TimeLimit=00:30:00", "Requeue=1", "Comment=ours",
                  "MinMemoryNode=512M", "gpu:1"):  # fmt: skip
         assert text in told
     metrics = Path("runs/sweeps/s/trials/0/metrics.jsonl")
@@ -60,7 +60,9 @@ def test_a_trial_is_preempted_and_requeued_and_one_fails_and_is_retried(sweep, j
     Path("go").touch()
     jobs.wait(lambda: states() == ["finished", *ended], about=lambda: str(states()))
     first = json.loads(Path("runs/sweeps/s/records/0.json").read_text())
-    assert [attempt["outcome"] for attempt in first["attempts"]] == ["stopped", "finished"]
+    outcomes = [attempt["outcome"] for attempt in first["attempts"]]
+    # Slurm may send a signal again whose receiver ended at once; so soon after, it meets the next life.
+    assert (outcomes[0], outcomes[-1]) == ("stopped", "finished"), jobs.history(ids[0])
     assert len(metrics.read_text().splitlines()) == 11
 
     table = sweep("table", "s")
