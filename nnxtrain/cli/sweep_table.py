@@ -38,12 +38,13 @@ class SweepTable(Command):
 
         sweep = find_sweep(self.sweep, self.runs_dir)
         results = results_of(sweep)
+        if self.out is None and not self.json:
+            print_ranking(sweep, results)
+            return 0
         ranking = rank(results)
         if self.json:
             print(as_json(ranking, sweep.path))
         if self.out is None:
-            if not self.json:
-                print_ranking(sweep, results)
             return 0
         path = Path(self.out)
         if path.suffix not in SUFFIXES:
