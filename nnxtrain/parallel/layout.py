@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import jax
@@ -106,6 +107,27 @@ class Layout:
             return value
         return jax.lax.with_sharding_constraint(value, self.sharding(path, value.shape))
 
+    @contextlib.contextmanager
+    def gathered(self, model: nnx.Module) -> Iterator[None]:
+        """Inside a differentiated function: parameters are whole along the axes that cut batches, for the length of a block.
+
+        Left alone, XLA may rather cut the work along a parameter's cut than along the batch, and add up activations over
+        all devices in every layer. Their gradients come out cut as they are.
+        """
+        before = []
+        for path, variable in nnx.to_flat_state(nnx.variables(model, nnx.Param)):
+            spec = self.specs.get(_names(path), PartitionSpec())
+            if (whole := _without(spec, ROWS)) != spec:
+                value = variable.get_raw_value()
+                before.append((variable, value))
+                places = NamedSharding(self.mesh, whole), NamedSharding(self.mesh, spec)
+                variable.set_raw_value(_gather(value, *places))
+        try:
+            yield
+        finally:
+            for variable, value in before:
+                variable.set_raw_value(value)
+
     def spread(self, batch: Mapping[str, Any], leading: int = 0) -> dict[str, Any]:
         """Inside a compiled function: the arrays, cut along the axis after ``leading`` others."""
         if self.is_single:
@@ -162,6 +184,37 @@ class Layout:
                 f"{key}={count} cannot be cut into {parts} equal parts (mesh data x fsdp = {self.row_parts}{times}); "
                 f"use {key}={fitting}"
             )
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(1, 2))
+def _gather(value: jax.Array, whole: NamedSharding, cut: NamedSharding) -> jax.Array:
+    """The value, constrained to lie in one way; its gradient, in another."""
+    return jax.lax.with_sharding_constraint(value, whole)
+
+
+def _gather_forward(value: jax.Array, whole: NamedSharding, cut: NamedSharding) -> Any:
+    return _gather(value, whole, cut), None
+
+
+def _gather_backward(whole: NamedSharding, cut: NamedSharding, _: None, gradient: jax.Array) -> Any:
+    return (jax.lax.with_sharding_constraint(gradient, cut),)
+
+
+_gather.defvjp(_gather_forward, _gather_backward)
+
+
+def _without(spec: PartitionSpec, axes: Sequence[str]) -> PartitionSpec:
+    """A spec in which some axes cut nothing.
+
+    >>> _without(PartitionSpec("model", ("fsdp", "model"), "fsdp"), ["data", "fsdp"])
+    P('model', 'model')
+    """
+    entries = [(entry,) if isinstance(entry, str) else entry or () for entry in spec]
+    left = [tuple(axis for axis in entry if axis not in axes) for entry in entries]
+    plain: list[Any] = [entry[0] if len(entry) == 1 else entry or None for entry in left]
+    while plain and plain[-1] is None:
+        plain.pop()
+    return PartitionSpec(*plain)
 
 
 def _names(path: Sequence[Any]) -> tuple[str, ...]:

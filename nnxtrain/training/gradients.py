@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any, NamedTuple
 
 import jax
@@ -48,7 +49,7 @@ def gradients(
       layout: of the batch over devices, each of which works on a share of every part.
     """
     if parts == 1:
-        total, weight, grads = _part(task, model, metrics, batch, wrt, scale)
+        total, weight, grads = _part(task, model, metrics, batch, wrt, scale, layout)
     else:
         rows = {k: v.reshape(parts, v.shape[0] // parts, *v.shape[1:]) for k, v in batch.items()}
         if layout is not None:
@@ -56,7 +57,7 @@ def gradients(
 
         def add(carry: Any, rows: Batch) -> Any:
             model, metrics, *sums = carry
-            part = _part(task, model, metrics, rows, wrt, scale)
+            part = _part(task, model, metrics, rows, wrt, scale, layout)
             return (model, metrics, *jax.tree.map(jnp.add, tuple(sums), part))
 
         zeros = jax.tree.map(jnp.zeros_like, nnx.state(model, wrt))
@@ -77,11 +78,13 @@ def _part(
     batch: Batch,
     wrt: Any,
     scale: jax.Array | float,
+    layout: Layout | None,
 ) -> tuple[jax.Array, jax.Array, Any]:
     """The sum of the weighted losses, the sum of the weights, and the scaled gradient of the former."""
 
     def summed(model: nnx.Module) -> tuple[jax.Array, Any]:
-        outputs = task.outputs(model, batch)
+        with contextlib.nullcontext() if layout is None else layout.gathered(model):
+            outputs = task.outputs(model, batch)
         loss = outputs["loss"]
         kind = jnp.promote_types(loss.dtype, jnp.float32)
         weight = jnp.broadcast_to(outputs.get("weight", 1.0), loss.shape).astype(kind)

@@ -17,7 +17,8 @@ import re
 import sys
 from collections import Counter
 
-BYTES = {"f64": 8, "s64": 8, "u64": 8, "f32": 4, "s32": 4, "u32": 4, "bf16": 2, "f16": 2, "s8": 1, "u8": 1, "pred": 1}  # fmt: skip
+BYTES = {"f64": 8, "s64": 8, "u64": 8, "f32": 4, "s32": 4, "u32": 4, "bf16": 2, "f16": 2}
+BYTES |= {"s8": 1, "u8": 1, "pred": 1}
 KINDS = ("all-reduce", "all-gather", "reduce-scatter", "all-to-all", "collective-permute")
 OPERATION = re.compile(
     rf"= (?P<result>\(?[a-z0-9].*?) (?P<kind>{'|'.join(KINDS)})(?:-start)?\((?P<rest>.*)$"
