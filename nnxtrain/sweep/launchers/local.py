@@ -106,7 +106,7 @@ def _running(sweep: SweepDirectory) -> Iterator[dict[str, Any]]:
 def manage(sweep: SweepDirectory, numbers: Sequence[int]) -> None:
     """Run trials, as many at once as there is room for, and return when all have ended.
 
-    Raises Preempted after SIGTERM, SIGINT or SIGHUP, when the trials that were running have saved and ended.
+    Raises Preempted after SIGTERM or SIGINT, when the trials that were running have saved and ended.
     """
     waiting = list(numbers)
     free = shares(sweep.spec, len(waiting))

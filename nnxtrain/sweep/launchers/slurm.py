@@ -23,7 +23,8 @@ REQUEUES = 1000  # how often a trial may run out of time, and go on
 
 @dataclass(frozen=True)
 class SlurmLauncher:
-    """Submits an array of jobs, one for each trial, and asks ``squeue`` for all of them at once.
+    """Submits an array of jobs, one for each trial, and asks ``squeue`` for all of them at once. What is more than the
+    cluster takes in one array is several.
 
     What submitit writes lies in ``slurm/`` of the sweep's directory: the job script, and what it prints itself.
     """
@@ -45,13 +46,19 @@ class SlurmLauncher:
         from submitit.core.utils import FailedJobError
 
         executor = SlurmExecutor(sweep.path / "slurm", max_num_timeout=REQUEUES)
-        executor.update_parameters(**self._parameters(sweep, len(numbers)))
-        try:
-            jobs = executor.map_array(RunTrial(), [str(sweep.path)] * len(numbers), numbers)
-        except (FailedJobError, OSError) as error:
-            raise RunError(f"Slurm took no jobs: {_said(error)}") from error
-        ids = [job.job_id for job in jobs]
-        sweep.note_launch({"time": time.time(), "trials": list(numbers), "jobs": ids})
+        before: str | None = None
+        limit = _array_limit()
+        for part in (numbers[i : i + limit] for i in range(0, len(numbers), limit)):
+            executor.update_parameters(**self._parameters(sweep, len(part), before))
+            try:
+                jobs = executor.map_array(RunTrial(), [str(sweep.path)] * len(part), part)
+            except (FailedJobError, OSError) as error:
+                raise RunError(
+                    f"Slurm did not take trials {part[0]} to {numbers[-1]}: {_said(error)}"
+                ) from error
+            ids = [job.job_id for job in jobs]
+            sweep.note_launch({"time": time.time(), "trials": list(part), "jobs": ids})
+            before = ids[0].partition("_")[0]
 
     def held(self, sweep: SweepDirectory) -> set[int]:
         done = _ask("squeue", "--user", getpass.getuser(), "--array", "--noheader", "--format=%i")
@@ -73,9 +80,13 @@ class SlurmLauncher:
         if jobs:
             _ask("scancel", "--quiet", *jobs)
 
-    def _parameters(self, sweep: SweepDirectory, count: int) -> dict[str, Any]:
-        """What submitit is to write into the job script."""
+    def _parameters(self, sweep: SweepDirectory, count: int, before: str | None) -> dict[str, Any]:
+        """What submitit is to write into the job script.
+
+        Slurm counts those that run at once in each array by itself, so an array waits for the one ``before``.
+        """
         asked = self.spec.slurm
+        wait = {"dependency": f"afterany:{before}"} if before and self.spec.parallel else {}
         memory = None if asked.memory is None else f"{round(asked.memory * 1024)}M"
         return {
             "job_name": sweep.name,
@@ -94,6 +105,7 @@ class SlurmLauncher:
             "additional_parameters": {
                 "requeue": True,
                 "chdir": sweep.content["working_directory"],
+                **wait,
                 **asked.extra,
             },
         }
@@ -129,6 +141,15 @@ class RunTrial:
         from submitit.helpers import DelayedSubmission
 
         return DelayedSubmission(self, path, number)
+
+
+def _array_limit() -> int:
+    """How many jobs the cluster takes in one array."""
+    for line in _ask("scontrol", "show", "config").splitlines():
+        key, _, value = line.partition("=")
+        if key.strip() == "MaxArraySize":
+            return max(1, int(value))
+    return 1001  # Slurm's own
 
 
 def _ask(*command: str) -> str:
