@@ -21,11 +21,24 @@ TINY = [
 ]  # fmt: skip
 
 
-def start(tmp_path, *arguments):
+@pytest.fixture
+def start(tmp_path):
+    """Start the command, of which nothing is left when the test is over, however it ends."""
     environment = os.environ | {"JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": "2", "XLA_FLAGS": ""}
-    command = [sys.executable, "-m", "nnxtrain", *arguments]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen(command, cwd=tmp_path, env=environment, **pipes)
+    options = {"cwd": tmp_path, "env": environment, "start_new_session": True, **pipes}
+    started = []
+
+    def begin(*arguments):
+        command = [sys.executable, "-m", "nnxtrain", *arguments]
+        started.append(subprocess.Popen(command, **options))
+        return started[-1]
+
+    yield begin
+    for process in started:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
 
 
 def curve(run):
@@ -34,10 +47,8 @@ def curve(run):
 
 
 @pytest.mark.slow
-def test_two_processes_stop_together_and_one_goes_on_along_the_same_curve(tmp_path):
-    pair = start(
-        tmp_path, "fit", *TINY, "trainer.steps=100000", "name=two", "mesh=fsdp", "--processes", "2"
-    )
+def test_two_processes_stop_together_and_one_goes_on_along_the_same_curve(tmp_path, start):
+    pair = start("fit", *TINY, "trainer.steps=100000", "name=two", "mesh=fsdp", "--processes", "2")
     run = _wait_for(lambda: next((tmp_path / "runs").glob("*_two_*"), None), pair)
     _wait_for(lambda: (run / "metrics.jsonl").exists() and len(curve(run)) > 3, pair)
     pair.send_signal(signal.SIGTERM)
@@ -48,7 +59,7 @@ def test_two_processes_stop_together_and_one_goes_on_along_the_same_curve(tmp_pa
     done = max(int(path.name) for path in (run / "checkpoints").glob("[0-9]*"))
     steps = f"trainer.steps={done + 3}"
     for arguments in (["fit", f"run={run}", steps], ["fit", *TINY, steps, "name=one"]):
-        process = start(tmp_path, *arguments)
+        process = start(*arguments)
         _, error = process.communicate()
         assert process.returncode == 0, error
     (one,) = (tmp_path / "runs").glob("*_one_*")
@@ -68,9 +79,9 @@ def _wait_for(ask, process, seconds=120):
 
 
 @pytest.mark.slow
-def test_when_one_process_dies_the_others_end_soon(tmp_path):
-    pair = start(tmp_path, "fit", *TINY, "trainer.steps=100000", "--processes", "2")
-    run = _wait_for(lambda: next((tmp_path / "runs").glob("*"), None), pair)
+def test_when_one_process_dies_the_others_end_soon(tmp_path, start):
+    pair = start("fit", *TINY, "trainer.steps=100000", "--processes", "2")
+    run = _wait_for(lambda: next((tmp_path / "runs").glob("*_mlp_*"), None), pair)
     _wait_for(lambda: (run / "metrics.jsonl").exists() and curve(run), pair)
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
@@ -88,7 +99,7 @@ def test_when_one_process_dies_the_others_end_soon(tmp_path):
 
 
 @pytest.mark.slow
-def test_what_is_not_finite_ends_two_processes_as_it_does_one(tmp_path, monkeypatch, capsys):
+def test_what_is_not_finite_ends_two_processes_as_it_does_one(tmp_path, start, monkeypatch, capsys):
     random = np.random.default_rng(0)
     x = random.normal(size=(64, 4)).astype(np.float32)
     np.savez(tmp_path / "good.npz", input=x, target=x.sum(1))
@@ -100,7 +111,7 @@ def test_what_is_not_finite_ends_two_processes_as_it_does_one(tmp_path, monkeypa
         "optim.learning_rate=0.01", "trainer.epochs=null", "trainer.steps=8",
         "trainer.batch_size=8", "trainer.accumulate=2", "trainer.log_every=1",
     ]  # fmt: skip
-    pair = start(tmp_path, *common, "name=two", "mesh=fsdp", "--processes", "2")
+    pair = start(*common, "name=two", "mesh=fsdp", "--processes", "2")
     monkeypatch.chdir(tmp_path)
     assert main([*common, "name=one"]) == 1
     (said,) = capsys.readouterr().err.splitlines()
