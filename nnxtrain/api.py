@@ -83,6 +83,7 @@ def run_sweep(
     """
     import time
 
+    from nnxtrain.sweep.launchers import make_launcher
     from nnxtrain.sweep.results import rank, results_of
     from nnxtrain.sweep.start import start
     from nnxtrain.sweep.states import OPEN, trials_of
@@ -95,8 +96,9 @@ def run_sweep(
         packages=packages,
         command=["nnxtrain.run_sweep", *overrides],
     )
+    pause = make_launcher(sweep.spec).pause
     while wait and any(trial.state in OPEN for trial in trials_of(sweep)):
-        time.sleep(1)
+        time.sleep(pause)
     return content(rank(results_of(sweep)), sweep.path)
 
 

@@ -65,7 +65,7 @@ class Sweep(Command):
         )
         print(f"sweep {sweep.name}: {len(sweep.numbers)} trials", flush=True)
         if self.detach or sweep.spec.launcher is LauncherName.slurm:
-            print(f"look at it: nnxtrain sweep status {sweep.name}")
+            print(f"look at it: nnxtrain sweep status {sweep.called}")
             return 0
         watch(sweep)
         return finish(sweep)

@@ -10,6 +10,7 @@ from typing import Any
 from nnxtrain.cli.table import print_table
 from nnxtrain.errors import Interrupted
 from nnxtrain.sweep.directory import SweepDirectory
+from nnxtrain.sweep.launchers import make_launcher
 from nnxtrain.sweep.results import Result, differing_keys, rank, results_of
 from nnxtrain.sweep.states import OPEN, counts
 from nnxtrain.sweep.table import columns, failures, label, rows
@@ -17,11 +18,12 @@ from nnxtrain.sweep.table import columns, failures, label, rows
 SHOWN = 20  # lines of a board
 
 
-def watch(sweep: SweepDirectory, *, every: float = 1.0) -> None:
+def watch(sweep: SweepDirectory) -> None:
     """Show how the trials stand until none runs or waits: a board on a terminal, elsewhere a line for each that ends.
 
     Raises Interrupted at Ctrl-C; the trials go on.
     """
+    every = make_launcher(sweep.spec).pause
     try:
         if sys.stdout.isatty():
             _watch_board(sweep, every)
@@ -29,7 +31,7 @@ def watch(sweep: SweepDirectory, *, every: float = 1.0) -> None:
             _watch_lines(sweep, every)
     except KeyboardInterrupt:
         raise Interrupted(
-            f"the trials go on: `nnxtrain sweep status {sweep.name}` shows them, `sweep cancel` ends them"
+            f"the trials go on: `nnxtrain sweep status {sweep.called}` shows them, `sweep cancel` ends them"
         ) from None
 
 
@@ -106,7 +108,7 @@ def print_ranking(sweep: SweepDirectory, results: Sequence[Result]) -> None:
     if again:
         print(
             f"{len(again)} of {len(results)} trials have not ended well (logs: {sweep.logs_path}); "
-            f"to go on with them: nnxtrain sweep retry {sweep.name}",
+            f"to go on with them: nnxtrain sweep retry {sweep.called}",
             file=sys.stderr,
         )
 

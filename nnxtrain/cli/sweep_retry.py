@@ -42,7 +42,7 @@ class SweepRetry(Command):
             return 0
         print(f"sweep {sweep.name}: trials {', '.join(map(str, again))} again", flush=True)
         if self.detach or sweep.spec.launcher is LauncherName.slurm:
-            print(f"look at it: nnxtrain sweep status {sweep.name}")
+            print(f"look at it: nnxtrain sweep status {sweep.called}")
             return 0
         watch(sweep)
         return finish(sweep)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import dataclass
 
@@ -28,7 +29,11 @@ class SweepTrial(Command):
         if len(self.words) != 2:
             raise InputError("sweep trial: expected a sweep and a number, as sweep trial NAME 3")
         sweep = SweepDirectory.open(self.words[0])
-        (number,) = choose(sweep, self.words[1:])
+        number, *more = choose(sweep, self.words[1:])
+        if more:
+            raise InputError(f"sweep trial: one trial at a time, got {self.words[1]!r}")
+        with contextlib.suppress(OSError):  # relative paths of its configuration are from there
+            os.chdir(sweep.content["working_directory"])
         open_packages(sweep.packages)
         run_trial(sweep, number, leads=_join())
         return 0

@@ -117,7 +117,7 @@ class Layout:
         before = []
         for path, variable in nnx.to_flat_state(nnx.variables(model, nnx.Param)):
             spec = self.specs.get(_names(path), PartitionSpec())
-            if (whole := _without(spec, ROWS)) != spec:
+            if not self.is_single and (whole := _without(spec, ROWS)) != spec:
                 value = variable.get_raw_value()
                 before.append((variable, value))
                 places = NamedSharding(self.mesh, whole), NamedSharding(self.mesh, spec)

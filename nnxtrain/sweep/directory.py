@@ -18,6 +18,7 @@ import json
 import os
 import re
 import secrets
+import shlex
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -125,6 +126,12 @@ class SweepDirectory:
     def name(self) -> str:
         """The last part of the path."""
         return self.path.name
+
+    @property
+    def called(self) -> str:
+        """What to type for it: its name where commands look by themselves, else its path."""
+        here = Path("runs/sweeps").resolve() == self.path.parent
+        return shlex.quote(self.name if here else str(self.path))
 
     @property
     def trials_path(self) -> Path:
@@ -244,7 +251,8 @@ def _make(sweeps_dir: Path, label: str, name: str | None) -> Path:
             path.mkdir()
         except FileExistsError:
             raise InputError(
-                f"sweep.name={name}: {path} exists; go on with it by `nnxtrain sweep retry {name}`, or choose another name"
+                f"sweep.name={name}: {path} exists; go on with it by `nnxtrain sweep retry {SweepDirectory(path).called}`, "
+                "or choose another name"
             ) from None
         return path
     while True:
@@ -261,7 +269,7 @@ def _copy(folder: Path, to: Path) -> Path:
     """Copy the YAML files of a config folder."""
     assert folder != shipped_dir()  # which comes with the code, and changes with it
     to.mkdir(parents=True)
-    for file in folder.rglob("*.yaml"):
+    for file in list(folder.rglob("*.yaml")):  # before any is made, which may be in there too
         target = to / file.relative_to(folder)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file, target)

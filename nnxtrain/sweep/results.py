@@ -117,7 +117,8 @@ def results_of(sweep: SweepDirectory, trials: Iterable[Trial] | None = None) -> 
 
 def rank(results: Sequence[Result]) -> Ranking:
     """Return the ranking of a sweep's results: finished trials, then pruned ones, then others, each by the best score."""
-    keys = [key for key in differing_keys(results) if key != "seed"]
+    differing = differing_keys(results)
+    keys = [key for key in differing if key != "seed"]
     groups: dict[tuple[str | None, ...], list[Result]] = {}
     for result in results:
         values = result.values
@@ -138,9 +139,8 @@ def rank(results: Sequence[Result]) -> Ranking:
         return 1 if pruned else 2, sign * best.score
 
     made.sort(key=order)
-    seeds = len({result.values.get("seed") for result in results}) > 1
     metrics = dict.fromkeys(name for group in made for name in group.test)
-    return Ranking(keys, made, monitor, mode, seeds, list(metrics))
+    return Ranking(keys, made, monitor, mode, "seed" in differing, list(metrics))
 
 
 def differing_keys(results: Iterable[Result]) -> list[str]:

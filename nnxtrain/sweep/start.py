@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from nnxtrain.config.sweep import check_trials
-from nnxtrain.errors import InputError
+from nnxtrain.errors import InputError, NnxtrainError
 from nnxtrain.sweep.directory import SweepDirectory
 from nnxtrain.sweep.launchers import make_launcher
 from nnxtrain.sweep.samplers.planned import plan
@@ -41,6 +42,7 @@ def start(
             f"{resumed[0]!r} cannot be combined with a sweep; trials that begin with a run's weights: init.run=DIR"
         )
     launcher = make_launcher(spec)
+    launcher.check()
     if spec.needs_study:
         from nnxtrain.sweep.samplers import study  # is Optuna here?
 
@@ -79,7 +81,12 @@ def start(
         config_dirs=config_dirs,
         packages=packages,
     )
-    launcher.launch(sweep, list(sweep.numbers))
+    try:
+        launcher.launch(sweep, list(sweep.numbers))
+    except NnxtrainError:
+        if not sweep.launches:  # nothing was handed over: its name is free again
+            shutil.rmtree(sweep.path)
+        raise
     return sweep
 
 
@@ -92,6 +99,7 @@ def retry(sweep: SweepDirectory, named: Collection[str] = ()) -> list[int]:
     """
     chosen = choose(sweep, named)
     launcher = make_launcher(sweep.spec)
+    launcher.check()
     states = {trial.number: trial.state for trial in trials_of(sweep)}
     for number in chosen:
         if named and states[number] in (*OPEN, *DONE):

@@ -41,12 +41,22 @@ def trials_of(sweep: SweepDirectory, held: Collection[int] | None = None) -> lis
 
 
 def held_by_launcher(sweep: SweepDirectory) -> set[int]:
-    """Return the trials that the launcher runs, or will run; none where it cannot be asked."""
+    """Return the trials that the launcher runs, or will run.
+
+    Where it cannot be asked (Slurm does not answer, or is not on this machine) these are what it was given and what has not
+    ended, as far as can be known.
+    """
     try:
         held = make_launcher(sweep.spec).held(sweep)
-    except NnxtrainError:  # on another machine than the sweep was started from
-        return set()
+    except NnxtrainError:
+        given = {number for launch in sweep.launches for number in launch["trials"]}
+        held = {number for number in given if _is_open(sweep, number)}
     return {number for number in held if not sweep.is_cancelled(number)}
+
+
+def _is_open(sweep: SweepDirectory, number: int) -> bool:
+    last = Record.read(sweep.record_path(number)).last
+    return last is None or last.outcome is None
 
 
 def counts(states: Iterable[State]) -> str:
@@ -72,7 +82,7 @@ def choose(sweep: SweepDirectory, numbers: Collection[str]) -> list[int]:
     found: dict[int, None] = {}
     for text in numbers:
         first, dash, last = text.partition("-")
-        if not first.isdecimal() or (dash and not last.isdecimal()):
+        if not first.isdecimal() or (dash and not (last.isdecimal() and int(first) <= int(last))):
             raise InputError(f"trial {text!r}: expected a number, as 3, or numbers, as 0-4")
         for number in range(int(first), int(last or first) + 1):
             if number not in sweep.numbers:

@@ -35,13 +35,16 @@ def run_trial(sweep: SweepDirectory, number: int, *, leads: bool = True) -> None
         record = Record.read(path)
         if record.last and record.last.outcome in ("finished", "pruned"):
             return
-        if sweep.is_cancelled(number):
-            raise Interrupted(f"trial {number} was cancelled; to run it: nnxtrain sweep retry")
         attempt = Attempt.begin()
         record.attempts.append(attempt)
         record.write(path)
         try:
-            record.overrides, is_poor, tell = _asked(sweep, number)
+            # After the attempt is noted, as `cancel` looks for one after it has noted that: one of them sees the other.
+            if sweep.is_cancelled(number):
+                raise Interrupted(
+                    f"trial {number} was cancelled; to run it: nnxtrain sweep retry {sweep.called}"
+                )
+            record.overrides, is_poor, tell = _asked(sweep, number, record.overrides)
             record.write(path)
             _fit(sweep, number, record.overrides, is_poor)
         except BaseException as error:
@@ -59,16 +62,19 @@ def run_trial(sweep: SweepDirectory, number: int, *, leads: bool = True) -> None
 
 
 def _asked(
-    sweep: SweepDirectory, number: int
+    sweep: SweepDirectory, number: int, before: list[str] | None
 ) -> tuple[list[str], Callable[[int, float], bool], Callable[[], None]]:
-    """The overrides of a trial, what finds it poor, and what is to be called when it has ended well."""
+    """The overrides of a trial, what finds it poor, and what is to be called when it has ended well.
+
+    ``before`` are those that an earlier attempt was given.
+    """
     planned = sweep.planned(number)
     if not sweep.spec.needs_study:
         assert planned is not None
         return planned, _never, lambda: None
     from nnxtrain.sweep.samplers.study import StudyTrial
 
-    trial = StudyTrial.ask(sweep, number)
+    trial = StudyTrial.ask(sweep, number, before)
     return trial.overrides, trial.is_poor, trial.tell
 
 

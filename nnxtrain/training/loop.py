@@ -135,7 +135,8 @@ class Loop:
             self._stop(checkpoint.step)
         self._note(score)
         self.checkpoints.rescore(checkpoint, self._info(), score)
-        if self._is_poor(checkpoint.step, score):
+        poor = self._is_poor(checkpoint.step, score)
+        if poor and checkpoint.step < self.session.plan.total_steps:
             self._prune(checkpoint.step, score)
 
     def _check(self, halted: jax.Array) -> None:

@@ -9,9 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from nnxtrain.errors import InputError
+from nnxtrain.cli.main import main
+from nnxtrain.errors import InputError, Interrupted, RunError
+from nnxtrain.sweep.directory import SweepDirectory
+from nnxtrain.sweep.launchers.local import LocalLauncher
 from nnxtrain.sweep.launchers.shares import shares
 from nnxtrain.sweep.spec import LocalConfig, SweepConfig
+from nnxtrain.sweep.start import start
+from nnxtrain.sweep.states import trials_of
+from nnxtrain.sweep.trial import run_trial
+
+from .made import Made, sweep_of
 
 PROJECT = Path(__file__).parent.parent / "config" / "project"
 FLAGS = ["--config-dir", str(PROJECT / "conf"), "--package", "fakes"]
@@ -90,8 +98,6 @@ def test_nothing_starts_before_every_trial_is_checked(nnxtrain):
 )
 def test_bad_input_is_one_line_and_leaves_nothing(words, line, capsys, monkeypatch):
     monkeypatch.syspath_prepend(PROJECT)
-    from nnxtrain.cli.main import main
-
     flags = [] if words[0] in ("status", "table") else FLAGS
     assert main(["sweep", *words, *flags]) == 2
     error = capsys.readouterr().err
@@ -192,3 +198,60 @@ def test_shares_of_a_machine():
     assert len(shares(SweepConfig(parallel=8), 3, cores=cores, gpus=[])) == 3
     with pytest.raises(InputError, match=r"sweep\.local\.gpus=5: this machine has 4"):
         given(local=LocalConfig(gpus=5))
+
+
+def test_what_cannot_be_launched_leaves_nothing(monkeypatch):
+    def fail(self, sweep, numbers):
+        raise RunError("no")
+
+    monkeypatch.syspath_prepend(PROJECT)
+    monkeypatch.setattr(LocalLauncher, "launch", fail)
+    for _ in range(2):  # the name is free again
+        with pytest.raises(RunError):
+            start(["seed=1,2", "sweep.name=s"], config_dirs=[PROJECT / "conf"], packages=["fakes"])
+    assert not list(Path("runs/sweeps").iterdir())
+
+
+def test_what_waits_is_known_where_no_trial_could_be_started(make_sweep):
+    """In a shell that sees fewer cores than the one which began it."""
+    spec = SweepConfig(local=LocalConfig(cores=4096))
+    sweep = make_sweep([Made(["seed=1"], state="waiting")], spec=spec)
+    assert [trial.state for trial in trials_of(sweep)] == ["waiting"]
+    with pytest.raises(InputError, match="this machine has"):
+        LocalLauncher(spec).check()
+
+
+def test_a_cancelled_trial_ends_as_it_starts(make_sweep):
+    sweep = make_sweep([Made(["seed=1"], state="not started")])
+    sweep.cancel(0)
+    with pytest.raises(Interrupted, match="was cancelled; to run it: nnxtrain sweep retry made"):
+        run_trial(sweep, 0)
+    assert [trial.state for trial in trials_of(sweep)] == ["stopped"]
+
+
+def test_what_to_type_for_a_sweep(tmp_path):
+    here = sweep_of(Path("runs"), [Made(["seed=1"])])
+    assert here.called == "made"
+    there = sweep_of(tmp_path / "my runs", [Made(["seed=1"])])
+    assert there.called == f"'{tmp_path}/my runs/sweeps/made'"
+
+
+def test_a_config_folder_in_which_the_sweep_lies(tmp_path):
+    (tmp_path / "a.yaml").touch()
+    (tmp_path / "runs/old").mkdir(parents=True)
+    (tmp_path / "runs/old/config.yaml").touch()
+    sweep = SweepDirectory.create(
+        Path("runs/sweeps"), "x", spec=SweepConfig(), overrides=[], trials=[], num_trials=0,
+        monitor=("loss", "min"), config_dirs=["."], command=[],
+    )  # fmt: skip
+    copied = sorted(
+        str(path.relative_to(sweep.path)) for path in (sweep.path / "configs").rglob("*.yaml")
+    )
+    assert copied == ["configs/0/a.yaml", "configs/0/runs/old/config.yaml"]
+
+
+@pytest.mark.parametrize("numbers", ["0-1", "1-0"])
+def test_one_trial_at_a_time(make_sweep, capsys, numbers):
+    make_sweep([Made(["seed=1"]), Made(["seed=2"])])
+    assert main(["sweep", "trial", "made", numbers]) == 2
+    assert capsys.readouterr().err.startswith(("error: sweep trial: one", "error: trial '1-0'"))

@@ -32,7 +32,7 @@ def until(true, seconds=120):
 def test_what_is_missing_is_said_in_one_line(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(InputError, match=r"pip install 'nnxtrain\[ray\]'"):
-        RayLauncher(SweepConfig())
+        RayLauncher(SweepConfig()).check()
 
 
 def test_an_address_where_nothing_is():
@@ -59,7 +59,7 @@ class TestRay:
 
     def test_more_cores_than_there_are(self):
         with pytest.raises(InputError, match=r"sweep.ray.cores=9999: this machine has \d+"):
-            RayLauncher(SweepConfig(ray=RayConfig(cores=9999)))
+            RayLauncher(SweepConfig(ray=RayConfig(cores=9999))).check()
 
     @pytest.mark.slow
     def test_it_comes_to_what_the_local_launcher_comes_to(self, nnxtrain):

@@ -264,3 +264,9 @@ def test_the_table_in_a_pipe_and_in_windows(make_sweep, capsys, monkeypatch, wid
         assert all(len(line) <= width for line in table)
     else:
         assert any("validation accuracy" in line and "test accuracy" in line for line in lines)
+
+
+def test_a_fixed_seed_is_no_column_while_trials_have_no_values_yet(make_sweep):
+    trials = [Made(["seed=1", "optim=adam"], [0.5]), Made([], state="not started")]
+    ranking = rank(results_of(make_sweep(trials, asked=True)))
+    assert not ranking.seeds

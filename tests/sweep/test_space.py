@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nnxtrain.errors import InputError
+from nnxtrain.sweep.samplers import planned
 from nnxtrain.sweep.samplers.planned import plan
 from nnxtrain.sweep.space import Choices, Interval, Space, parse_space
 from nnxtrain.sweep.spec import SamplerName, SweepConfig
@@ -102,6 +103,13 @@ def test_random_search_takes_nothing_twice():
     space = parse_space(["a=1,2,3", "n=int(interval(1,3))"])
     trials = plan(space, SweepConfig(sampler=SamplerName.random, trials=9))
     assert len({tuple(trial) for trial in trials}) == 9
+
+
+def test_an_interval_with_fewer_numbers_than_trials_is_said(monkeypatch):
+    monkeypatch.setattr(planned, "AGAIN", 100)
+    spec = SweepConfig(sampler=SamplerName.random, trials=2)
+    with pytest.raises(InputError, match="no more than 1 combinations were found"):
+        plan(parse_space(["x=interval(0.5,0.5)"]), spec)
 
 
 @given(

@@ -91,6 +91,9 @@ def test_hyperband_gives_up_some():
     assert set(states) == {"finished", "pruned"}
 
 
+@pytest.mark.filterwarnings(
+    "ignore:os.fork:RuntimeWarning"
+)  # of JAX, once another test has used it
 def test_a_killed_trial_keeps_its_values_and_its_place_in_the_study(standin, monkeypatch):
     sweep = begin("seed=int(interval(0,400))", "sweep.sampler=tpe", "sweep.trials=2")
     run_trial(sweep, 0)
@@ -134,3 +137,21 @@ def test_a_score_that_is_no_number_is_no_score(standin, monkeypatch):
     monkeypatch.setattr(standin, "train", train)
     run_trial(sweep, 0)
     assert [t.state.name for t in study(sweep).trials] == ["FAIL"]
+
+
+def test_a_trial_keeps_its_values_where_its_study_was_lost_or_moved(monkeypatch):
+    """Its run goes on with them: others in its record would be a wrong line of the table."""
+    sweep = begin("seed=int(interval(0,400))", "sweep.sampler=tpe", "sweep.trials=2")
+    for number in sweep.numbers:
+        run_trial(sweep, number)
+    given = [Record.read(sweep.record_path(number)).overrides for number in sweep.numbers]
+    moved = SweepDirectory(sweep.path.rename(sweep.path.with_name("moved")))
+    for number, change in ((0, lambda: None), (1, (moved.path / "study.journal").unlink)):
+        change()
+        record = Record.read(moved.record_path(number))
+        record.attempts[-1].outcome = None  # as if it had been killed
+        record.write(moved.record_path(number))
+        run_trial(moved, number)
+        assert Record.read(moved.record_path(number)).overrides == given[number]
+        if number == 0:
+            assert len(study(moved).trials) == 2  # the same study

@@ -19,10 +19,7 @@ __all__ = ["Launcher", "make_launcher", "manage"]
 
 
 def make_launcher(spec: SweepConfig) -> Launcher:
-    """Return the launcher that a sweep asks for; its libraries are imported here.
-
-    Raises InputError where it cannot work on this machine, saying what to install or start.
-    """
+    """Return the launcher that a sweep asks for."""
     module, name = _CLASSES[spec.launcher]
     made: Launcher = getattr(importlib.import_module(f"{__name__}.{module}"), name)(spec)
     return made

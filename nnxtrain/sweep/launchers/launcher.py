@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Collection, Sequence
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from nnxtrain.sweep.directory import SweepDirectory
 from nnxtrain.sweep.spec import SweepConfig
@@ -18,8 +18,12 @@ class Launcher(Protocol):
     its own, e.g. job ids.
     """
 
-    def __init__(self, spec: SweepConfig) -> None:
-        """Raises InputError where it cannot work here, before anything is made."""
+    pause: ClassVar[float]  # seconds from one question to the next of who waits
+
+    def __init__(self, spec: SweepConfig) -> None: ...
+
+    def check(self) -> None:
+        """Raise InputError where it cannot start trials here, saying what to install or change."""
 
     def launch(self, sweep: SweepDirectory, numbers: Sequence[int]) -> None:
         """Hand trials over, note it, and return at once; ``sweep.log_path(number)`` gets what each prints.

@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from nnxtrain.errors import InputError, Preempted, RunError
 from nnxtrain.storage.process_id import born
@@ -32,12 +32,14 @@ class LocalLauncher:
     """
 
     spec: SweepConfig
+    pause: ClassVar[float] = 1.0
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
         shares(self.spec)
 
     def launch(self, sweep: SweepDirectory, numbers: Sequence[int]) -> None:
         command = [sys.executable, "-m", "nnxtrain", "sweep", "manage", str(sweep.path)]
+        began = time.time()  # attempts that it starts are later
         try:
             with open(sweep.logs_path / "manager.log", "ab") as log:
                 # The shell ends at once, so the manager is nobody's child: it needs nobody to wait for it.
@@ -55,7 +57,7 @@ class LocalLauncher:
         manager = int(shell.stdout)
         sweep.note_launch(
             {
-                "time": time.time(),
+                "time": began,
                 "trials": list(numbers),
                 "host": socket.gethostname(),
                 "pid": manager,

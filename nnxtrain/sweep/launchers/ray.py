@@ -29,7 +29,7 @@ class RayLauncher(LocalLauncher):
     All nodes see the sweep's directory under the same path.
     """
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
         if importlib.util.find_spec("ray") is None:
             raise InputError("sweep.launcher=ray needs ray: pip install 'nnxtrain[ray]'")
         config = self.spec.ray

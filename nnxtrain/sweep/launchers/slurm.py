@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import getpass
 import importlib.util
+import os
 import shutil
 import signal
 import subprocess
@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from nnxtrain.errors import InputError, RunError
 from nnxtrain.sweep.directory import SweepDirectory
@@ -30,8 +30,9 @@ class SlurmLauncher:
     """
 
     spec: SweepConfig
+    pause: ClassVar[float] = 10.0  # one controller answers all users of the cluster
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
         if importlib.util.find_spec("submitit") is None:
             raise InputError(
                 "sweep.launcher=slurm needs submitit: pip install 'nnxtrain[slurm]' on the cluster"
@@ -39,6 +40,11 @@ class SlurmLauncher:
         if shutil.which("sbatch") is None:
             raise InputError(
                 "sweep.launcher=slurm: there is no sbatch here; start the sweep where jobs can be submitted"
+            )
+        if self.spec.slurm.grace >= 60 * self.spec.slurm.minutes:
+            raise InputError(
+                f"sweep.slurm.grace={self.spec.slurm.grace} seconds: a trial of sweep.slurm.minutes="
+                f"{self.spec.slurm.minutes} would end as it begins; give more minutes, or less grace"
             )
 
     def launch(self, sweep: SweepDirectory, numbers: Sequence[int]) -> None:
@@ -61,7 +67,8 @@ class SlurmLauncher:
             before = ids[0].partition("_")[0]
 
     def held(self, sweep: SweepDirectory) -> set[int]:
-        done = _ask("squeue", "--user", getpass.getuser(), "--array", "--noheader", "--format=%i")
+        users = f"{sweep.path.stat().st_uid},{os.getuid()}"  # whose sweep it is, who asks
+        done = _ask("squeue", "--user", users, "--array", "--noheader", "--format=%i")
         waiting = set(done.split())
         return {
             number
@@ -133,6 +140,7 @@ class RunTrial:
                 time.sleep(0.2)
         if code and asked and callable(requeue):
             requeue(preempted, None)
+            return  # of several tasks only the first does not come back: the others must not end its job
         if code:
             sys.exit(code if code > 0 else 128 - code)
 

@@ -130,7 +130,7 @@ def _failures(sweep: SweepDirectory, results: Sequence[Result]) -> str:
     if not listed:
         return ""
     drawn = table(["trial", "values", "state", "error", "log"], listed)
-    again = f"nnxtrain sweep retry {sweep.name}"
+    again = f"nnxtrain sweep retry {sweep.called}"
     said = f'<p class="soft">To go on with them: <code>{escape(again)}</code></p>'
     return f'<div class="card failures">{drawn}</div>{said}'
 

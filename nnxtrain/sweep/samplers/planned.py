@@ -8,6 +8,10 @@ from nnxtrain.errors import InputError
 from nnxtrain.sweep.space import Choices, Space
 from nnxtrain.sweep.spec import SamplerName, SweepConfig
 
+AGAIN = (
+    100_000  # draws in a row of what was drawn already, after which there is taken to be no more
+)
+
 
 def plan(space: Space, spec: SweepConfig) -> list[list[str]]:
     """Return the overrides of every trial of a grid or of random search.
@@ -41,6 +45,7 @@ def random(space: Space, spec: SweepConfig) -> list[list[str]]:
         )
     generator = np.random.default_rng(spec.seed)
     drawn: dict[tuple[str, ...], None] = {}
+    again = 0
     while len(drawn) < spec.trials:
         shares = generator.random(len(space.dimensions))
         chosen = tuple(
@@ -49,5 +54,11 @@ def random(space: Space, spec: SweepConfig) -> list[list[str]]:
             else part.text(part.at(share))
             for part, share in zip(space.dimensions, shares)
         )
+        again = again + 1 if chosen in drawn else 0
+        if again == AGAIN:
+            raise InputError(
+                f"sweep.trials={spec.trials}: no more than {len(drawn)} combinations were found, by six digits of a number; "
+                "give fewer trials, or a wider interval"
+            )
         drawn.setdefault(chosen)
     return [space.overrides(chosen) for chosen in drawn]

@@ -52,8 +52,8 @@ class StudyTrial:
     overrides: list[str]
 
     @classmethod
-    def ask(cls, sweep: SweepDirectory, number: int) -> StudyTrial:
-        """Give a trial its values; one that has been given some keeps them.
+    def ask(cls, sweep: SweepDirectory, number: int, before: list[str] | None = None) -> StudyTrial:
+        """Give a trial its values; one that has been given some ``before`` keeps them, though the study be lost.
 
         Two trials that ask at once get different ones, as each is told of those that run.
         """
@@ -66,14 +66,14 @@ class StudyTrial:
             ]
             import optuna
 
-            planned = sweep.planned(number)
+            known = sweep.planned(number) or before
             if found:
                 trial = optuna.Trial(study, found[-1]._trial_id)
             else:
-                asked = {} if planned else _distributions(sweep)
+                asked = {} if known else _distributions(sweep)
                 trial = study.ask(asked)
                 trial.set_user_attr(_NUMBER, number)
-        return cls(sweep, number, trial, planned or _overrides(sweep, trial.params))
+        return cls(sweep, number, trial, known or _overrides(sweep, trial.params))
 
     def is_poor(self, step: int, score: float) -> bool:
         """Note a score, and return whether the trial is to be given up. Pruners count evaluations, not steps.
@@ -126,9 +126,11 @@ def _open(sweep: SweepDirectory, number: int) -> optuna.Study:
         pruner = optuna.pruners.MedianPruner(5 if startup is None else startup, warmup)
     elif spec.pruner is PrunerName.hyperband:
         pruner = optuna.pruners.HyperbandPruner(max(1, warmup))
+    storage = JournalStorage(JournalFileBackend(str(sweep.path / "study.journal")))
+    names = optuna.get_all_study_names(storage)
     return optuna.create_study(
-        storage=JournalStorage(JournalFileBackend(str(sweep.path / "study.journal"))),
-        study_name=sweep.name,
+        storage=storage,
+        study_name=names[0] if names else sweep.name,  # a sweep may have been moved since
         direction="maximize" if mode == "max" else "minimize",
         sampler=sampler,
         pruner=pruner,
