@@ -119,7 +119,8 @@ def cancel(sweep: SweepDirectory, named: Collection[str] = ()) -> list[int]:
     """
     chosen = choose(sweep, named)
     states = {trial.number: trial.state for trial in trials_of(sweep)}
-    ending = [number for number in chosen if states[number] in OPEN]
+    # One that was told before is saving: a second signal would be a second Ctrl-C, which does not wait for that.
+    ending = [n for n in chosen if states[n] in OPEN and not sweep.is_cancelled(n)]
     for number in ending:
         sweep.cancel(number)
     if ending:

@@ -28,12 +28,14 @@ def run_trial(sweep: SweepDirectory, number: int, *, leads: bool = True) -> None
       Interrupted: a signal came; the trial is saved, and running it again goes on.
     """
     if not leads:
-        _fit(sweep, number, _overrides(sweep, number), _never)
+        if (overrides := told(lambda: None)) is not None:
+            _fit(sweep, number, overrides, _never)
         return
     with run_lock(sweep.records_path / f"{number}.lock", f"trial {number} of {sweep.name}"):
         path = sweep.record_path(number)
         record = Record.read(path)
         if record.last and record.last.outcome in ("finished", "pruned"):
+            told(lambda: None)
             return
         attempt = Attempt.begin()
         record.attempts.append(attempt)
@@ -46,7 +48,7 @@ def run_trial(sweep: SweepDirectory, number: int, *, leads: bool = True) -> None
                 )
             record.overrides, is_poor, tell = _asked(sweep, number, record.overrides)
             record.write(path)
-            _fit(sweep, number, record.overrides, is_poor)
+            _fit(sweep, number, told(lambda: record.overrides), is_poor)
         except BaseException as error:
             attempt.outcome, attempt.error = _outcome(error), _line(error)
             if attempt.outcome == "pruned":
@@ -76,13 +78,6 @@ def _asked(
 
     trial = StudyTrial.ask(sweep, number, before)
     return trial.overrides, trial.is_poor, trial.tell
-
-
-def _overrides(sweep: SweepDirectory, number: int) -> list[str]:
-    """The same for a process that follows, which waits for the first one to have asked."""
-    while (overrides := Record.read(sweep.record_path(number)).overrides) is None:
-        time.sleep(0.2)
-    return overrides
 
 
 def _fit(

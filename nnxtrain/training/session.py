@@ -260,7 +260,7 @@ class Session:
 
     @cached_property
     def eval_step(self) -> Callable:
-        return make_eval_step(self.task)
+        return make_eval_step(self.task, self.layout)
 
     def evaluate(
         self, model: nnx.Module, split: str, *, stop: Callable[[], object] = bool

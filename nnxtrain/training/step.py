@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -120,15 +121,16 @@ def parameters_finite(model: nnx.Module) -> jax.Array:
     return all_finite([v.raw_value for _, v in nnx.to_flat_state(nnx.variables(model))])
 
 
-def make_eval_step(task: Any) -> Callable[..., None]:
+def make_eval_step(task: Any, layout: Layout | None = None) -> Callable[..., None]:
     """Return ``eval_step(model, metrics, batch, arrays=None)``: the batch's part in the metrics; the model cannot change."""
+    gathering = contextlib.nullcontext if layout is None else layout.gathered
 
     @nnx.jit
     def eval_step(
         model: nnx.Module, metrics: nnx.MultiMetric, batch: Batch, arrays: Arrays | None = None
     ) -> None:
         batch = gathered(batch, arrays)
-        with nnx.frozen(model):
+        with gathering(model), nnx.frozen(model):
             outputs = task.outputs(model, batch)
         update_metrics(metrics, outputs, batch)
 

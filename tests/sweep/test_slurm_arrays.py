@@ -23,7 +23,7 @@ def test_several_arrays_one_after_the_other(tmp_path, monkeypatch, parallel, wai
     asked = []
 
     class Executor:
-        def __init__(self, folder, max_num_timeout):
+        def __init__(self, folder, max_num_timeout, python):
             pass
 
         def update_parameters(self, **parameters):

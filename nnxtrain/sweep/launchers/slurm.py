@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -51,7 +52,9 @@ class SlurmLauncher:
         from submitit import SlurmExecutor
         from submitit.core.utils import FailedJobError
 
-        executor = SlurmExecutor(sweep.path / "slurm", max_num_timeout=REQUEUES)
+        # What is ignored stays so until submitit sets its handler: Slurm may repeat its signal while Python starts.
+        python = f'sh -c \'trap "" USR2; exec "$@"\' sh {shlex.quote(sys.executable)}'
+        executor = SlurmExecutor(sweep.path / "slurm", max_num_timeout=REQUEUES, python=python)
         before: str | None = None
         limit = _array_limit()
         for part in (numbers[i : i + limit] for i in range(0, len(numbers), limit)):
