@@ -163,7 +163,7 @@ def overview(prefix: str = "") -> str:
             "examples:",
             "  nnxtrain fit                                     train the built-in example",
             "  nnxtrain fit config=lenet_cifar5 trainer.epochs=5",
-            "  nnxtrain fit -m optim.learning_rate=1e-3,1e-2    one run for each value",
+            "  nnxtrain sweep optim.learning_rate=1e-3,1e-2     one run for each value",
             "  nnxtrain eval                                    the newest run, on the test split",
             "",
             "  nnxtrain COMMAND --help tells about one command; nnxtrain --version the version.",
