@@ -143,11 +143,11 @@ class _Translation:
         if match := re.search(r"Ambiguous value for argument '(.*)'", self.first):
             key, _, value = match[1].partition("=")
             return (
-                f"override {match[1]!r} has several values: add -m to run them all, or write "
+                f"override {match[1]!r} has several values: `nnxtrain sweep` runs them all; or write "
                 f"'{key}=[{value}]' for a list"
             )
         if match := re.search(r"Sweep parameters '(.*)' requires", text):
-            return f"override {match[1]!r} is a sweep: add -m to run all its values"
+            return f"override {match[1]!r} is a sweep: `nnxtrain sweep` runs its values"
         if match := re.search(r"Could not override '(.*?)'\. No match in the defaults", text):
             recipe = re.match(r"In '(.*?)'", text)
             place = f"{self.file(recipe[1])}: " if recipe else ""

@@ -76,7 +76,7 @@ def test_version(capsys):
         (["fit", "trainer.epochs=many", "FLAGS"], "trainer.epochs: expected a number, got 'many'"),
         (["fit", "model=incomplete", "FLAGS"], "model.hidden has no value; give model.hidden=VALUE"),
         (["fit", "model._target_=os.system", "FLAGS"], "'os.system' is outside the allowed packages"),
-        (["fit", "seed=1,2", "FLAGS"], "override 'seed=1,2' has several values: add -m"),
+        (["fit", "seed=1,2", "FLAGS"], "override 'seed=1,2' has several values: `nnxtrain sweep` runs them all"),
         (["fit", "run=", "FLAGS"], "run= is empty; give run=VALUE"),
         (["fit", "run=runs/nowhere"], "run 'runs/nowhere' does not exist"),
         (["fit", "-m", "seed=1,2", "model.hiden=3", "FLAGS"], "trial 0 (seed=1 model.hiden=3): override 'model.hiden=3': model.hiden: fakes.Model has no argument"),
