@@ -32,9 +32,14 @@ class Peers:
 
     It may be left by an Interrupted or a Pruned, on which all agree, and by any exception in all. Where another process is
     missing, what JAX raises for it becomes a RunError that names it; where nothing is raised, the process is ended.
+
+    Attributes:
+      places: in process 0, once entered, a line for each process: its host and devices, by their numbers there. Of a process
+        alone there is none.
     """
 
     def __init__(self) -> None:
+        self.places: list[str] = []
         self._files: dict[
             int, IO[str]
         ] = {}  # of process 0 to each other one, of the others to process 0
@@ -45,8 +50,7 @@ class Peers:
 
     def __enter__(self) -> Peers:
         if jax.process_count() > 1:
-            hosts = self._connect()
-            for process, host in hosts.items():
+            for process, host in self._connect().items():
                 thread = threading.Thread(target=self._listen, args=(process, host), daemon=True)
                 self._threads.append(thread)
                 thread.start()
@@ -97,9 +101,10 @@ class Peers:
             if server is None:
                 near = ["127.0.0.1"] if host == names[0] else []
                 self._files[0] = _reach([*near, *names], port).makefile("rw")
-                self._say(0, {"token": token, "process": me, "host": host})
+                self._say(0, {"token": token, "process": me, "host": host, "place": _place()})
                 return {0: names[0]}
             hosts: dict[int, str] = {}
+            places = {me: _place()}
             server.settimeout(REACHED)
             while len(hosts) < jax.process_count() - 1:
                 connection, _ = server.accept()
@@ -108,7 +113,10 @@ class Peers:
                 hello = json.loads(file.readline() or "{}")
                 if hello.get("token") == token:
                     connection.settimeout(None)
-                    hosts[hello["process"]], self._files[hello["process"]] = hello["host"], file
+                    process = hello["process"]
+                    hosts[process], self._files[process] = hello["host"], file
+                    places[process] = hello["place"]
+            self.places = [place for _, place in sorted(places.items())]
             return hosts
 
     def _say(self, process: int, line: dict[str, Any]) -> None:
@@ -153,6 +161,18 @@ class Peers:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
+
+
+def _place() -> str:
+    """Where this process is, and which devices it works with.
+
+    >>> _place().partition(": ")[2]
+    'cpu 0, 1, 2, 3'
+    """
+    devices = jax.local_devices()
+    numbers = ", ".join(str(device.local_hardware_id) for device in devices)
+    host = socket.gethostname()
+    return f"process {jax.process_index()} on {host}: {devices[0].platform} {numbers}"
 
 
 def _reach(names: list[str], port: int) -> socket.socket:

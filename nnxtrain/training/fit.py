@@ -171,6 +171,8 @@ def _train(
             checkpoints.clean()
         log.begin(newest.info["log_position"] if newest else 0, step=newest.step if newest else -1)
         progress.message(_opening(directory, session, newest))
+        for place in peers.places:
+            progress.message(place)
         state = _state(session, checkpoints, newest)
         if newest is None and session.start:
             session.start.put(state)

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -118,6 +119,8 @@ def test_what_is_not_finite_ends_two_processes_as_it_does_one(tmp_path, start, m
     output, error = pair.communicate(timeout=300)
     assert pair.returncode == 1, error
     assert "Gloo" not in output
+    for process in (0, 1):
+        assert f"process {process} on {socket.gethostname()}: cpu 0, 1\n" in output
     assert said in error.splitlines()
     one, two = (next((tmp_path / "runs").glob(f"*_{name}_*")) for name in ("one", "two"))
     told = json.loads((one / "not_finite.json").read_text())
