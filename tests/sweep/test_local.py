@@ -148,8 +148,11 @@ def test_preempted_trials_go_on_and_cancelled_ones_do_not(nnxtrain, states):
     (attempt,) = json.loads((sweep / "records/0.json").read_text())["attempts"]
     os.kill(attempt["pid"], signal.SIGTERM)
     until(lambda: len(json.loads((sweep / "records/0.json").read_text())["attempts"]) == 2)
+    # What is retried meanwhile waits for its turn: the machine is shared out already.
+    assert nnxtrain("sweep", "retry", "s", "trials=2", "--detach").returncode == 0
+    assert states("s") == ["running", "stopped", "waiting"]
     Path("go").touch()
-    until(lambda: states("s") == ["finished", "stopped", "stopped"])
+    until(lambda: states("s") == ["finished", "stopped", "finished"])
     assert nnxtrain("sweep", "retry", "s").returncode == 0
     assert states("s") == ["finished"] * 3
     assert nnxtrain("sweep", "cancel", "s").stdout == "sweep s: no trial runs or waits\n"

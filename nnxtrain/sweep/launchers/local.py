@@ -108,6 +108,8 @@ def _running(sweep: SweepDirectory) -> Iterator[dict[str, Any]]:
 def manage(sweep: SweepDirectory, numbers: Sequence[int]) -> None:
     """Run trials, as many at once as there is room for, and return when all have ended.
 
+    Those of an earlier launch that is not over come first: the machine is shared out once.
+
     Raises Preempted after SIGTERM or SIGINT, when the trials that were running have saved and ended.
     """
     waiting = list(numbers)
@@ -116,6 +118,8 @@ def manage(sweep: SweepDirectory, numbers: Sequence[int]) -> None:
     asked: list[int] = []
     for asking in (signal.SIGTERM, signal.SIGINT):
         signal.signal(asking, lambda number, _: asked.append(number))
+    while _is_earlier_at_work(sweep) and not asked:
+        time.sleep(0.5)
     try:
         while (waiting and not asked) or running:
             while waiting and free and not asked:
@@ -139,6 +143,12 @@ def manage(sweep: SweepDirectory, numbers: Sequence[int]) -> None:
             process.terminate()
     if asked:
         raise Preempted(f"stopped by {signal.Signals(asked[0]).name}")
+
+
+def _is_earlier_at_work(sweep: SweepDirectory) -> bool:
+    """Whether another manager works on a launch that came before this process's own, or its own is not noted yet."""
+    first = next(_running(sweep), None)
+    return first is None or first["pid"] != os.getpid()
 
 
 def _start(sweep: SweepDirectory, number: int, share: Share) -> subprocess.Popen[bytes]:
