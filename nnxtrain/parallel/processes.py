@@ -152,26 +152,33 @@ def _watch(children: Sequence[subprocess.Popen[bytes]]) -> int:
     failed: int | None = None
     deadline = float("inf")
     while any(child.poll() is None for child in children):
-        for index, child in enumerate(children):
-            code = child.poll()
-            if code and failed is None:
-                failed = code
-                deadline = time.monotonic() + GRACE
-                others = [other for other in children if other.poll() is None]
-                if others and code not in (75, 130):  # those the others have been asked too
-                    how = (
-                        f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
-                    )
-                    print(f"process {index} ended {how}; stopping the others", file=sys.stderr)
-                    for other in others:
-                        other.terminate()
+        failed, deadline = _look(children, failed, deadline)
         if time.monotonic() > deadline:
             for child in children:
                 child.kill()
         time.sleep(0.1)
-    codes = [child.returncode for child in children]
-    code = failed if failed is not None else next((c for c in codes if c), 0)
+    failed, _ = _look(children, failed, deadline)
+    code = failed or 0
     return 128 - code if code < 0 else code
+
+
+def _look(
+    children: Sequence[subprocess.Popen[bytes]], failed: int | None, deadline: float
+) -> tuple[int | None, float]:
+    """Note the first process that ended badly, say so, and ask the others to save; they have until the deadline."""
+    bad = {index: code for index, child in enumerate(children) if (code := child.poll())}
+    if failed is not None or not bad:
+        return failed, deadline
+    # One that was killed is the cause, where others have ended for want of it.
+    index, code = min(bad.items(), key=lambda item: item[1] >= 0)
+    others = [child for child in children if child.poll() is None]
+    if code not in (75, 130) and (others or code < 0):  # those the others have been asked too
+        how = f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
+        stopping = "; stopping the others" if others else ""
+        print(f"process {index} ended {how}{stopping}", file=sys.stderr)
+        for other in others:
+            other.terminate()
+    return code, time.monotonic() + GRACE
 
 
 def _share(index: int, count: int) -> dict[str, str]:
