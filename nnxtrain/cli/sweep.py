@@ -10,8 +10,6 @@ from nnxtrain.cli.arguments import Command, argument, flag, rest
 from nnxtrain.cli.packages import open_packages
 from nnxtrain.errors import InputError, nearest
 
-VERBS = ("status", "table", "report", "retry", "cancel", "trial")
-
 
 @dataclass(frozen=True)
 class Sweep(Command):
@@ -47,11 +45,13 @@ class Sweep(Command):
     package: tuple[str, ...] = flag("allow _target_ to name it; repeatable", (), metavar="NAME")
 
     def __call__(self) -> int:
+        from nnxtrain.cli.main import VERBS
+
+        verbs = [verb.removeprefix("sweep ") for verb in VERBS if verb.startswith("sweep ")]
         for word in self.overrides:
-            if "=" not in word and (hint := nearest(word, VERBS)):
+            if "=" not in word and (hint := nearest(word, verbs)):
                 raise InputError(f"no command 'sweep {word}'{hint}")
-        from nnxtrain.cli.sweep_board import finish, watch
-        from nnxtrain.sweep.spec import LauncherName
+        from nnxtrain.cli.sweep_board import follow
         from nnxtrain.sweep.start import start
 
         open_packages(self.package)
@@ -64,8 +64,4 @@ class Sweep(Command):
             before=lambda line: print(line, flush=True),
         )
         print(f"sweep {sweep.name}: {len(sweep.numbers)} trials", flush=True)
-        if self.detach or sweep.spec.launcher is LauncherName.slurm:
-            print(f"look at it: nnxtrain sweep status {sweep.called}")
-            return 0
-        watch(sweep)
-        return finish(sweep)
+        return follow(sweep, detach=self.detach)

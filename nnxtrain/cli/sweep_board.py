@@ -12,10 +12,23 @@ from nnxtrain.errors import Interrupted
 from nnxtrain.sweep.directory import SweepDirectory
 from nnxtrain.sweep.launchers import make_launcher
 from nnxtrain.sweep.results import Result, differing_keys, rank, results_of
-from nnxtrain.sweep.states import OPEN, counts
+from nnxtrain.sweep.spec import LauncherName
+from nnxtrain.sweep.states import DONE, OPEN, counts
 from nnxtrain.sweep.table import columns, failures, label, rows
 
 SHOWN = 20  # lines of a board
+
+
+def follow(sweep: SweepDirectory, *, detach: bool) -> int:
+    """Watch a sweep that was just launched to its end, or say how to look at it; return the exit code.
+
+    What waits in a cluster's queue is not waited for.
+    """
+    if detach or sweep.spec.launcher is LauncherName.slurm:
+        print(f"look at it: nnxtrain sweep status {sweep.called}")
+        return 0
+    watch(sweep)
+    return finish(sweep)
 
 
 def watch(sweep: SweepDirectory) -> None:
@@ -47,7 +60,7 @@ def _watch_lines(sweep: SweepDirectory, every: float) -> None:
                 continue
             told[trial.number] = trial.state
             count = "" if trial.state == "running" else f" ({ended} of {len(results)})"
-            score = "" if trial.state == "running" else _score(result)
+            score = f": {_score(result)}" if _score(result) and count else ""
             error = f": {trial.error}" if trial.error else ""
             values = label(result, keys)
             name = f"trial {trial.number} ({values})" if values else f"trial {trial.number}"
@@ -91,7 +104,7 @@ def finish(sweep: SweepDirectory) -> int:
     """Print the table of a sweep and return the exit code: 1 if a trial did not end well."""
     results = results_of(sweep)
     print_ranking(sweep, results)
-    return 1 if any(r.trial.state not in ("finished", "pruned") for r in results) else 0
+    return 1 if any(r.trial.state not in DONE for r in results) else 0
 
 
 def print_ranking(sweep: SweepDirectory, results: Sequence[Result]) -> None:
@@ -104,7 +117,7 @@ def print_ranking(sweep: SweepDirectory, results: Sequence[Result]) -> None:
     print(f"sweep: {sweep.path}")
     for line in failures(results, differing_keys(results)):
         print(f"error: {line}", file=sys.stderr)
-    again = [r for r in results if r.trial.state in ("failed", "died", "stopped", "not started")]
+    again = [r for r in results if r.trial.state not in (*OPEN, *DONE)]
     if again:
         print(
             f"{len(again)} of {len(results)} trials have not ended well (logs: {sweep.logs_path}); "
@@ -128,11 +141,11 @@ def _cells(result: Result, keys: Sequence[str]) -> list[str]:
         label(result, keys),
         result.trial.state,
         step,
-        _score(result).strip(": "),
+        _score(result),
     ]
 
 
 def _score(result: Result) -> str:
     if result.run is None or result.score is None:
         return ""
-    return f": {result.run.monitor} {result.score:.4g}"
+    return f"{result.run.monitor} {result.score:.4g}"

@@ -31,8 +31,7 @@ class SweepRetry(Command):
     detach: bool = flag("return at once; `nnxtrain sweep status` looks at it")
 
     def __call__(self) -> int:
-        from nnxtrain.cli.sweep_board import finish, watch
-        from nnxtrain.sweep.spec import LauncherName
+        from nnxtrain.cli.sweep_board import follow
         from nnxtrain.sweep.start import retry
 
         sweep = find_sweep(self.sweep, self.runs_dir)
@@ -41,8 +40,4 @@ class SweepRetry(Command):
             print(f"sweep {sweep.name}: no trial needs it")
             return 0
         print(f"sweep {sweep.name}: trials {', '.join(map(str, again))} again", flush=True)
-        if self.detach or sweep.spec.launcher is LauncherName.slurm:
-            print(f"look at it: nnxtrain sweep status {sweep.called}")
-            return 0
-        watch(sweep)
-        return finish(sweep)
+        return follow(sweep, detach=self.detach)

@@ -17,7 +17,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import secrets
 import shlex
 import shutil
 from collections.abc import Sequence
@@ -30,10 +29,9 @@ from typing import Any
 from nnxtrain.config.tree import search_dirs, shipped_dir
 from nnxtrain.errors import InputError, RunError, nearest
 from nnxtrain.storage.atomic_write import atomic_write
+from nnxtrain.storage.fresh_name import fresh_name
 from nnxtrain.sweep.space import Space, parse_space
 from nnxtrain.sweep.spec import SweepConfig, from_json
-
-_ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"  # nothing that looks like something else
 
 
 @dataclass(frozen=True)
@@ -256,8 +254,7 @@ def _make(sweeps_dir: Path, label: str, name: str | None) -> Path:
             ) from None
         return path
     while True:
-        ending = "".join(secrets.choice(_ALPHABET) for _ in range(4))
-        path = sweeps_dir / f"{datetime.now():%Y-%m-%d_%H-%M-%S}_{label}_{ending}"
+        path = sweeps_dir / fresh_name(label)
         try:
             path.mkdir()
         except FileExistsError:

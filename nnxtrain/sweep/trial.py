@@ -6,7 +6,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 from nnxtrain import api
 from nnxtrain.errors import Interrupted, NnxtrainError, Pruned
@@ -15,6 +15,8 @@ from nnxtrain.sweep.directory import SweepDirectory
 from nnxtrain.sweep.record import Attempt, Outcome, Record
 from nnxtrain.training.run_directory import RunDirectory
 from nnxtrain.training.run_lock import run_lock
+
+IsPoor: TypeAlias = Callable[[int, float], bool]
 
 
 def run_trial(sweep: SweepDirectory, number: int, *, leads: bool = True) -> None:
@@ -29,7 +31,7 @@ def run_trial(sweep: SweepDirectory, number: int, *, leads: bool = True) -> None
     """
     if not leads:
         if (overrides := told(lambda: None)) is not None:
-            _fit(sweep, number, overrides, _never)
+            _fit(sweep, number, overrides, None)
         return
     with run_lock(sweep.records_path / f"{number}.lock", f"trial {number} of {sweep.name}"):
         path = sweep.record_path(number)
@@ -65,7 +67,7 @@ def run_trial(sweep: SweepDirectory, number: int, *, leads: bool = True) -> None
 
 def _asked(
     sweep: SweepDirectory, number: int, before: list[str] | None
-) -> tuple[list[str], Callable[[int, float], bool], Callable[[], None]]:
+) -> tuple[list[str], IsPoor | None, Callable[[], None]]:
     """The overrides of a trial, what finds it poor, and what is to be called when it has ended well.
 
     ``before`` are those that an earlier attempt was given.
@@ -73,7 +75,7 @@ def _asked(
     planned = sweep.planned(number)
     if not sweep.spec.needs_study:
         assert planned is not None
-        return planned, _never, lambda: None
+        return planned, None, lambda: None
     from nnxtrain.sweep.samplers.study import StudyTrial
 
     trial = StudyTrial.ask(sweep, number, before)
@@ -84,7 +86,7 @@ def _fit(
     sweep: SweepDirectory,
     number: int,
     overrides: list[str],
-    is_poor: Callable[[int, float], bool],
+    is_poor: IsPoor | None,
 ) -> Any:
     directory = sweep.trial_path(number)
     options: dict[str, Any] = {"packages": sweep.packages, "is_poor": is_poor}
@@ -100,10 +102,6 @@ def _fit(
         directory=directory,
         **options,
     )
-
-
-def _never(step: int, score: float) -> bool:
-    return False
 
 
 def _outcome(error: BaseException) -> Outcome:

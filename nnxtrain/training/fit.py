@@ -38,11 +38,6 @@ from nnxtrain.training.state import TrainState, arrays_of, put_arrays
 IsPoor: TypeAlias = Callable[[int, float], bool]
 
 
-def never(step: int, score: float) -> bool:
-    """Nothing is poor."""
-    return False
-
-
 @dataclass(frozen=True)
 class Run:
     """A finished run: where it lies, and its test metrics (with the step and validation score of the best checkpoint)."""
@@ -58,7 +53,7 @@ def fit(
     overrides: Sequence[str] = (),
     packages: Sequence[str] = (),
     directory: Path | None = None,
-    is_poor: IsPoor = never,
+    is_poor: IsPoor | None = None,
 ) -> Run:
     """Train a checked config in a new run directory.
 
@@ -98,7 +93,7 @@ def resume(
     *,
     overrides: Sequence[str] = (),
     packages: Sequence[str] = (),
-    is_poor: IsPoor = never,
+    is_poor: IsPoor | None = None,
 ) -> Run:
     """Go on with a run from its newest complete checkpoint, as if it had never stopped.
 
@@ -133,7 +128,7 @@ def _shared(path: Path) -> RunDirectory:
 
 
 def _train(
-    directory: RunDirectory, session: Session, loggers: Mapping[str, Logger], is_poor: IsPoor
+    directory: RunDirectory, session: Session, loggers: Mapping[str, Logger], is_poor: IsPoor | None
 ) -> Run:
     trainer = session.config.trainer
     with contextlib.ExitStack() as stack:

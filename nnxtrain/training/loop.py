@@ -52,7 +52,7 @@ class Loop:
     early: EarlyStopping
     best: float | None = None
     unevaluated: Checkpoint | None = None
-    is_poor: Callable[[int, float], bool] = lambda step, score: False
+    is_poor: Callable[[int, float], bool] | None = None
 
     def run(self) -> int:
         """Train to the end, and return the step it came at.
@@ -119,7 +119,9 @@ class Loop:
         raise self.interruption.error(f"at step {step}, which is saved")
 
     def _is_poor(self, step: int, score: float | None) -> bool:
-        return score is not None and told(lambda: bool(self.is_poor(step, score)))
+        if score is None:
+            return False
+        return told(lambda: self.is_poor is not None and bool(self.is_poor(step, score)))
 
     def _prune(self, step: int, score: float | None) -> NoReturn:
         self.checkpoints.wait()

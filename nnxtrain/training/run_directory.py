@@ -23,7 +23,6 @@ import contextlib
 import errno
 import json
 import os
-import re
 import secrets
 import shutil
 from collections.abc import Callable, Sequence
@@ -35,12 +34,12 @@ from typing import Any, Literal, TypeAlias
 
 from nnxtrain.errors import InputError, RunError, nearest
 from nnxtrain.storage.atomic_write import atomic_write, sync_directory
+from nnxtrain.storage.fresh_name import fresh_name
 from nnxtrain.training.provenance import provenance
 from nnxtrain.training.run_lock import run_lock
 
 State: TypeAlias = Literal["running", "finished", "pruned", "interrupted", "failed"]
 
-_ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"  # nothing that looks like something else
 _TAKEN = (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR)
 
 
@@ -318,11 +317,8 @@ def _move(building: Path, path: Path) -> Path:
 
 def _publish(building: Path, runs: Path, name: str) -> Path:
     """Give a whole run its name. Renaming onto a directory that holds anything fails: try again."""
-    label = re.sub(r"[^\w.+=-]+", "-", name).strip("-.")[:50] or "run"
     while True:
-        time = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
-        ending = "".join(secrets.choice(_ALPHABET) for _ in range(4))
-        path = runs / f"{time}_{label}_{ending}"
+        path = runs / fresh_name(name)
         try:
             building.rename(path)
             sync_directory(runs)

@@ -98,25 +98,10 @@ def test_100_in_one_second_by_ten_processes_are_100(tmp_path: Path) -> None:
 
 
 def test_a_name_that_is_taken_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Clock:
-        @staticmethod
-        def now() -> Clock:
-            return Clock()
-
-        def astimezone(self) -> Clock:
-            return self
-
-        def strftime(self, _: str) -> str:
-            return "2026-11-21_20-41-07"
-
-        def isoformat(self, **_: str) -> str:
-            return "2026-11-21T20:41:07"
-
-    letters = iter("aaaa" + "aaaa" + "bbbb" + "cccc" + "dddd")
-    monkeypatch.setattr(run_directory, "datetime", Clock)
-    monkeypatch.setattr(run_directory.secrets, "choice", lambda _: next(letters))
+    names = iter(["aaaa", "aaaa", "bbbb", "cccc", "dddd"])
+    monkeypatch.setattr(run_directory, "fresh_name", lambda label: f"time_{label}_{next(names)}")
     first, second = create(tmp_path), create(tmp_path)
-    (tmp_path / "2026-11-21_20-41-07_lenet_cccc").write_text("a file")
+    (tmp_path / "time_lenet_cccc").write_text("a file")
     third = create(tmp_path)
     assert [run.name[-4:] for run in (first, second, third)] == ["aaaa", "bbbb", "dddd"]
 

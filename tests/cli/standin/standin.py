@@ -83,7 +83,7 @@ def train(run, config, is_poor):
     return Run(run.path, {"accuracy": score, "steps": 10})
 
 
-def resume(run_dir, *, overrides, packages, is_poor=None):
+def resume(run_dir, *, overrides, packages, is_poor=...):  # only a sweep says what is poor
     if overrides != [o for o in overrides if o.startswith("trainer.")]:
         raise InputError(f"{overrides[0]!r} cannot change when a run is resumed")
     calls.append({"resumed": run_dir, "overrides": overrides, "packages": packages})
@@ -91,7 +91,7 @@ def resume(run_dir, *, overrides, packages, is_poor=None):
     from nnxtrain.training.run_directory import RunDirectory
 
     run = RunDirectory(Path(run_dir))
-    if is_poor is None:
+    if is_poor is ...:
         return Run(run_dir, {})
     return train(run, load(run.config_path), is_poor)
 
