@@ -1,0 +1,135 @@
+"""LeNet by hand in JAX and Optax: what a careful script without a framework is.
+
+One compiled step of a flat tree of arrays, donated; batches are indexed with NumPy; Orbax saves in the background.
+
+    python scripts/bench/peers/jax_lenet.py --data DIR [--epochs 2] [--save DIR]
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import job
+import numpy as np
+import optax
+
+KERNELS = {"conv1": (5, 5, 3, 6), "conv2": (5, 5, 6, 16)} | {
+    "dense1": (1024, 120),
+    "dense2": (120, 84),
+    "dense3": (84, job.CLASSES),
+}
+tx = optax.adam(1e-3)
+
+
+@jax.jit
+def create(key):
+    normal = jax.nn.initializers.lecun_normal()
+    params = {
+        name: {"kernel": normal(k, shape), "bias": jnp.zeros(shape[-1])}
+        for k, (name, shape) in zip(jax.random.split(key, len(KERNELS)), KERNELS.items())
+    }
+    return {"params": params, "adam": tx.init(params), "sums": jnp.zeros(2)}
+
+
+def convolve(x, layer):
+    layout = ("NHWC", "HWIO", "NHWC")
+    y = jax.lax.conv_general_dilated(x, layer["kernel"], (1, 1), "SAME", dimension_numbers=layout)
+    return y + layer["bias"]
+
+
+def max_pool(x):
+    b, h, w, c = x.shape
+    return x.reshape(b, h // 2, 2, w // 2, 2, c).max((2, 4))
+
+
+def losses_and_hits(params, images, labels):
+    x = (images / 255.0 - job.MEAN) / job.STD
+    for name in ("conv1", "conv2"):
+        x = max_pool(jax.nn.relu(convolve(x, params[name])))
+    x = x.reshape(x.shape[0], -1)
+    for name in ("dense1", "dense2", "dense3"):
+        x = x @ params[name]["kernel"] + params[name]["bias"]
+        x = x if name == "dense3" else jax.nn.relu(x)
+    return optax.softmax_cross_entropy_with_integer_labels(x, labels), x.argmax(-1) == labels
+
+
+@partial(jax.jit, donate_argnums=0)
+def train_step(state, images, labels):
+    def loss_fn(params):
+        losses, hits = losses_and_hits(params, images, labels)
+        return losses.mean(), hits.mean()
+
+    (loss, accuracy), grads = jax.value_and_grad(loss_fn, has_aux=True)(state["params"])
+    updates, adam = tx.update(grads, state["adam"])
+    params = optax.apply_updates(state["params"], updates)
+    return {"params": params, "adam": adam, "sums": state["sums"] + jnp.array([loss, accuracy])}
+
+
+@jax.jit
+def eval_step(sums, params, images, labels):
+    losses, hits = losses_and_hits(params, images, labels)
+    return sums + jnp.array([losses.sum(), hits.sum()])
+
+
+def evaluate(params, images, labels):
+    sums = np.zeros(2, np.float32)
+    for start in range(0, len(images), job.EVAL_BATCH):
+        part = slice(start, start + job.EVAL_BATCH)
+        sums = eval_step(sums, params, images[part], labels[part])
+    loss, accuracy = np.asarray(sums) / len(images)
+    return {"loss": float(loss), "accuracy": float(accuracy)}
+
+
+@jax.jit
+def copy(state):
+    return jax.tree.map(jnp.copy, state)
+
+
+def main():
+    args = job.arguments(__doc__)
+    clock = job.Job(args.save)
+    with clock.phase("read"):
+        splits = job.read(args.data)
+    images, labels = splits["train"]
+    with clock.phase("build"):
+        state = jax.block_until_ready(create(jax.random.key(0)))
+        random = np.random.default_rng(0)
+    if args.save:
+        import orbax.checkpoint as ocp
+
+        checkpointer = ocp.StandardCheckpointer()
+    steps, step, scores = len(images) // args.batch_size, 0, []
+    for epoch in range(args.epochs):
+        with clock.phase("train"):
+            order = random.permutation(len(images))
+            since = step
+            for ids in order[: steps * args.batch_size].reshape(steps, -1):
+                state = train_step(state, images[ids], labels[ids])
+                step += 1
+                if step % job.LOG_EVERY == 0 or step == (epoch + 1) * steps:
+                    loss, accuracy = np.asarray(state["sums"]) / (step - since)
+                    clock.log(step, loss=loss, accuracy=accuracy)
+                    state["sums"], since = np.zeros(2, np.float32), step
+        with clock.phase("evaluate"):
+            scores.append(evaluate(state["params"], *splits["validation"]))
+            clock.log(step, "validation", **scores[-1])
+        if args.save:
+            with clock.phase("save"):  # a copy: the next step writes over the state
+                checkpointer.save(args.save / str(epoch), copy(state))
+    if args.save:
+        with clock.phase("wait"):
+            checkpointer.wait_until_finished()
+        with clock.phase("restore"):
+            best = max(range(args.epochs), key=lambda epoch: scores[epoch]["accuracy"])
+            state = checkpointer.restore(args.save / str(best), copy(state))
+            checkpointer.close()
+    with clock.phase("test"):
+        result = evaluate(state["params"], *splits["test"])
+    parameters = sum(x.size for x in jax.tree.leaves(state["params"]))
+    clock.finish(images=steps * args.batch_size, parameters=parameters, **result)
+
+
+if __name__ == "__main__":
+    main()
