@@ -1,16 +1,17 @@
 """Batches for training and for evaluation, as iterators over numpy dictionaries.
 
-Training batches that are fetched ahead come through Grain with a whole batch as its element:
-fetching example by example would cost ten to a hundred times as much for small images.
+Training batches may be fetched ahead, each by one of a few threads: a source gives a whole batch at a time, mostly in
+code that lets other threads run.
 """
 
 from __future__ import annotations
 
 import itertools
-import sys
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 
@@ -79,18 +80,26 @@ def _eval_batches(source: Source, batch_size: int, rows: np.ndarray) -> Iterator
 
 
 class TrainBatches:
-    """An endless iterator of batches with a background thread; use it in ``with`` or close it."""
+    """An endless iterator of batches with background threads; use it in ``with`` or close it."""
 
     def __init__(self, batches: _BatchOfStep, prefetch: int, threads: int) -> None:
         self._closed = False
-        if prefetch == 0:  # without Grain, which takes most of a second to import
-            self._iterator: Any = (batches[index] for index in itertools.count())
-            return
-        import grain
+        self._batches = map(batches.__getitem__, itertools.count())
+        self._threads: ThreadPoolExecutor | None = None
+        if prefetch:
+            self._threads = ThreadPoolExecutor(threads, thread_name_prefix="nnxtrain-batches")
+            self._batches = self._ahead(batches, prefetch, self._threads)
 
-        options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=prefetch)
-        dataset: Any = grain.MapDataset.source(batches).to_iter_dataset(options)
-        self._iterator = iter(dataset)
+    @staticmethod
+    def _ahead(
+        batches: _BatchOfStep, prefetch: int, threads: ThreadPoolExecutor
+    ) -> Iterator[Batch]:
+        """The batches in order, of which so many more than the one that is waited for are under way, or ready."""
+        indices = itertools.count()
+        pending = deque(threads.submit(batches.__getitem__, next(indices)) for _ in range(prefetch))
+        while True:
+            pending.append(threads.submit(batches.__getitem__, next(indices)))
+            yield pending.popleft().result()
 
     def __iter__(self) -> Self:
         return self
@@ -98,13 +107,14 @@ class TrainBatches:
     def __next__(self) -> Batch:
         if self._closed:
             raise StopIteration
-        return next(self._iterator)
+        return next(self._batches)
 
     def close(self) -> None:
         """Stop fetching ahead; the threads end. Closing twice does no harm."""
         if not self._closed:
             self._closed = True
-            self._iterator.close()
+            if self._threads is not None:
+                self._threads.shutdown(cancel_futures=True)
 
     def __enter__(self) -> Self:
         return self
@@ -119,7 +129,7 @@ class TrainBatches:
 
 
 class _BatchOfStep:
-    """Grain's view of the source: element ``i`` is the batch of step ``start_step + i``."""
+    """The source by steps: element ``i`` is the batch of step ``start_step + i``."""
 
     def __init__(
         self,
@@ -135,10 +145,7 @@ class _BatchOfStep:
         self._start_step = start_step
         self._rows = slice(None) if rows is None else rows
 
-    def __len__(self) -> int:
-        return sys.maxsize - self._start_step
-
     def __getitem__(self, index: int) -> Batch:
-        step = self._start_step + int(index)
+        step = self._start_step + index
         ids = batch_ids(self._seed, step, len(self._source), self._batch_size)
         return self._source.batch(ids[self._rows])

@@ -10,7 +10,7 @@ from nnxtrain.report.charts import Series, line_chart
 from nnxtrain.training.run_summary import RunSummary, metrics_of
 
 SPLITS = {"train": "training", "val": "validation"}
-LAST = ("learning_rate", "examples_per_second", "tokens_per_second")
+LAST = ("learning_rate", "examples_per_second", "tokens_per_second", "data_wait")
 
 
 def curves(runs: Sequence[RunSummary]) -> str:

@@ -11,10 +11,13 @@ manifests and removes old checkpoints.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import math
+import os
 import shutil
+import sys
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -32,6 +35,7 @@ from nnxtrain.storage.orbax_arrays import first_line
 from nnxtrain.training import array_tree
 from nnxtrain.training.array_tree import Tree
 from nnxtrain.training.checkpoint_directory import SAVING, Checkpoint, CheckpointDirectory, remove
+from nnxtrain.training.host_copies import HostCopies, is_here
 from nnxtrain.training.manifest import Manifest, write_manifest
 
 if TYPE_CHECKING:
@@ -44,7 +48,8 @@ class Checkpoints(CheckpointDirectory):
     """The checkpoints of a run that is being trained, or restored from.
 
     Saving happens in the background, and its errors are raised by the next :meth:`save`,
-    :meth:`wait` or :meth:`close`; older checkpoints stay. Use it as a context manager, or call
+    :meth:`wait` or :meth:`close`; older checkpoints stay. There is never more than one copy of the
+    state under way: a save waits for the one before. On a CPU its memory is kept. Use it as a context manager, or call
     :meth:`close`: a process that just ends loses the save under way (and only that).
 
     >>> import tempfile
@@ -70,7 +75,7 @@ class Checkpoints(CheckpointDirectory):
         Args:
           step: the number of updates made, 0 or more.
           tree: nested dicts with string keys, of jax or numpy arrays of any dtype but typed PRNG
-            keys (save ``jax.random.key_data``). They are copied first, on the device, so the
+            keys (save ``jax.random.key_data``). They are copied first, where they lie, so the
             caller may donate them, or write to them, at once.
           info: what JSON can hold; comes back as JSON gives it (a tuple as a list).
           score: what "best" compares. None and NaN are never best.
@@ -90,17 +95,19 @@ class Checkpoints(CheckpointDirectory):
         }
         saving = self.directory / f"{SAVING}{step}"
         try:
-            copies = array_tree.copy(orbax_arrays.without_empty(arrays))
+            copies: dict[str, Any] | None = self._copied(orbax_arrays.without_empty(arrays))
             if jax.process_index() == 0:
                 remove(saving)
                 self._discard(self.path(step))
                 saving.mkdir(parents=True)
             meet("a checkpoint can be saved")
-            orbax_arrays.start_save(self._orbax, saving / "state", copies)
+            if jax.process_count() > 1:  # whose Orbax have to meet, in the order of the program
+                orbax_arrays.start_save(self._orbax, saving / "state", copies)
+                copies = None
         except (OSError, ValueError, RuntimeError) as error:
             raise self._failure(step, saving, error) from error
         self._thread = threading.Thread(
-            target=self._finish, args=(saving, contents), name="nnxtrain-checkpoint"
+            target=self._finish, args=(saving, contents, copies), name="nnxtrain-checkpoint"
         )
         self._thread.start()
         return True
@@ -166,8 +173,8 @@ class Checkpoints(CheckpointDirectory):
         Args:
           checkpoint: what ``latest``, ``best`` or ``at`` returned.
           like: nested dicts of jax arrays, or of ``jax.ShapeDtypeStruct`` with shardings (without,
-            the first device is meant); where it has a numpy array, so has the result. The devices
-            may be others, and more or fewer, than those that saved.
+            the default device is meant, uncommitted); where it has a numpy array, so has the result.
+            The devices may be others, and more or fewer, than those that saved.
           partial: what ``like`` leaves out is not read; without it, every saved path must be in ``like``.
 
         Raises ``InputError`` unless every path, shape and dtype agree (Orbax alone would cast),
@@ -206,19 +213,37 @@ class Checkpoints(CheckpointDirectory):
             raise RunError(f"{checkpoint.path} cannot be restored: {first_line(error)}") from error
 
     @functools.cached_property
-    def _orbax(self) -> ocp.StandardCheckpointer:
+    def _orbax(self) -> ocp.AsyncCheckpointer:
         return orbax_arrays.checkpointer()
+
+    @functools.cached_property
+    def _host_copies(self) -> HostCopies:
+        return HostCopies()
+
+    def _copied(self, arrays: dict[str, Any]) -> dict[str, Any]:
+        """Copies that nothing writes to, or donates, before they are saved."""
+        here = {path: x for path, x in arrays.items() if is_here(x)}
+        others = {path: x for path, x in arrays.items() if path not in here}
+        return self._host_copies.of(here) | array_tree.copy(others)
 
     def _settle(self) -> None:
         if self._thread is not None:
             self._thread.join()
             self._thread = None
 
-    def _finish(self, saving: Path, contents: dict[str, Any]) -> None:
-        """In the background: wait for Orbax, then turn the save into a checkpoint."""
+    def _finish(
+        self, saving: Path, contents: dict[str, Any], copies: dict[str, Any] | None
+    ) -> None:
+        """In the background: let Orbax write, then turn the save into a checkpoint."""
         step = contents["step"]
         try:
-            self._orbax.wait_until_finished()
+            orbax = (
+                self._orbax
+            )  # imports it, and a thread that is to give way should not hold up imports
+            _give_way()
+            if copies is not None:
+                orbax_arrays.start_save(orbax, saving / "state", copies)
+            orbax.wait_until_finished()
             if jax.process_index() == 0:
                 write_manifest(saving, **contents)
                 saving.rename(self.path(step))
@@ -235,3 +260,10 @@ class Checkpoints(CheckpointDirectory):
         failure = RunError(f"checkpoint {self.path(step)} was not saved: {reason}")
         failure.__cause__ = error
         return failure
+
+
+def _give_way() -> None:
+    """Let the training step have the cores: this thread, and those that Orbax starts in it, get what is left."""
+    if sys.platform == "linux":  # elsewhere it would be the whole process
+        with contextlib.suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)

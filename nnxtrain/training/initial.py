@@ -45,7 +45,9 @@ class Start:
                 value = self.values.get(tuple(map(str, path)))
                 if value is not None:
                     like = variable.get_raw_value()
-                    variable.set_raw_value(jax.device_put(value, like.sharding))
+                    # A committed array among others would compile the step anew, after the first.
+                    place = like.sharding if like.committed else None
+                    variable.set_raw_value(jax.device_put(value, place))
 
 
 def find_start(init: InitConfig, model: nnx.Module, *, packages: Sequence[str] = ()) -> Start:

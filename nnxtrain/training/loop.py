@@ -66,6 +66,8 @@ class Loop:
         step = self.state.step
         self.progress.start(plan.total_steps, step, plan.steps_per_epoch)
         self.log_start = (time.perf_counter(), step)
+        self.waited = 0.0
+        halted: jax.Array | None = None
         if self.unevaluated is not None:
             self._make_up(self.unevaluated)
         source, trainer = session.placed.train, session.config.trainer
@@ -80,7 +82,11 @@ class Loop:
         ) as batches:
             while step < plan.total_steps and not self.early.stops:
                 count = plan.call(step)
-                batch = _stacked([next(batches) for _ in range(count)])
+                asked = time.perf_counter()
+                examples = [next(batches) for _ in range(count)]
+                if halted is None or halted.is_ready():  # type: ignore[attr-defined]
+                    self.waited += time.perf_counter() - asked  # else the device was at work
+                batch = _stacked(examples)
                 batch = layout.put(batch, trainer.batch_size, leading=int(count > 1))
                 self.profile.before(step, count)
                 halted = session.train_steps[count](self.state, batch, arrays)
@@ -176,6 +182,8 @@ class Loop:
         metrics["examples_per_second"] = round(rate, 1)
         if spec.vocab_size is not None:
             metrics["tokens_per_second"] = round(rate * spec.input_shape[0])
+        metrics["data_wait"] = round(self.waited / (now - then), 4)
+        self.waited = 0.0
         self.log.write(
             step=step, epoch=self.session.plan.epoch(step), split="train", metrics=metrics
         )

@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Any, TextIO
 
 RATES = ("tokens_per_second", "examples_per_second")  # the first one that there is, is shown
+MUCH_WAITING = 0.05  # of the time for data: from here on it is shown
 
 Metrics = Mapping[str, Any]
 
@@ -36,7 +37,8 @@ class Progress:
     def update(self, step: int, metrics: Metrics | None = None) -> None:
         """``step`` updates are done; without ``metrics`` the last ones stay in view.
 
-        ``tokens_per_second`` among the metrics, else ``examples_per_second``, is shown as the rate.
+        ``tokens_per_second`` among the metrics, else ``examples_per_second``, is shown as the rate; ``data_wait`` only
+        where it is much, the first time with what can be done.
         """
 
     def evaluation(self, split: str, step: int, metrics: Metrics) -> None:
@@ -106,7 +108,8 @@ class LineProgress(Progress):
     def update(self, step: int, metrics: Metrics | None = None) -> None:
         now = self._clock()
         state = self._state
-        state.update(now, step, metrics)
+        if hint := state.update(now, step, metrics):
+            self.message(hint)
         if now >= self._next_line or step == state.total:
             self._next_line = now + self._every
             parts = [state.step_text(), *state.metric_texts(), state.rate_text(self._unit)]
@@ -133,12 +136,22 @@ class State:
         self.metrics: dict[str, Any] = {}
         # The pace is that of the last updates; the first step, with its compilation, is no measure.
         self._seen: deque[tuple[float, int]] = deque(maxlen=50)
+        self._hinted = False
 
-    def update(self, now: float, step: int, metrics: Metrics | None) -> None:
+    def update(self, now: float, step: int, metrics: Metrics | None) -> str | None:
+        """Take note, and return what to tell the user, if there is something."""
         self.step = step
         self._seen.append((now, step))
         if metrics is not None:
             self.metrics = dict(metrics)
+        wait = self.metrics.get("data_wait", 0.0)
+        if self._hinted or wait <= MUCH_WAITING:
+            return None
+        self._hinted = True
+        return (
+            f"{wait:.0%} of the time goes into waiting for data: trainer.placement=device keeps arrays on the device; more "
+            "in docs/training.md, 'Waiting for data'"
+        )
 
     def step_text(self, step: int | None = None) -> str:
         step = self.step if step is None else step
@@ -196,8 +209,11 @@ def format_metric(value: Any) -> str:
 
 
 def _metric_texts(metrics: Metrics) -> list[str]:
-    shown = {name: value for name, value in metrics.items() if name not in RATES}
-    return [f"{name} {format_metric(value)}" for name, value in shown.items()]
+    shown = {k: value for k, value in metrics.items() if k not in (*RATES, "data_wait")}
+    texts = [f"{name} {format_metric(value)}" for name, value in shown.items()]
+    if metrics.get("data_wait", 0.0) > MUCH_WAITING:
+        texts.append(f"waiting for data {metrics['data_wait']:.0%}")
+    return texts
 
 
 def _short_number(number: float) -> str:

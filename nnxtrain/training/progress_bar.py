@@ -38,7 +38,8 @@ class BarProgress(Progress):
         self._live.start()
 
     def update(self, step: int, metrics: Metrics | None = None) -> None:
-        self._state.update(time.time(), step, metrics)
+        if hint := self._state.update(time.time(), step, metrics):
+            self.message(hint)
 
     def evaluation(self, split: str, step: int, metrics: Metrics) -> None:
         self.message(self._state.evaluation_text(split, step, metrics))

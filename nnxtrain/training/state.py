@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax.sharding import NamedSharding, PartitionSpec
 
@@ -52,9 +53,10 @@ class TrainState(nnx.Module):
         averaged = nnx.Any(nnx.Param, nnx.BatchStat)
         self.ema = None if ema_decay is None else nnx.EMA(model, ema_decay, only=averaged)
         self.loss_scale = LossScale() if loss_scaling else None
-        self.steps = Count(jnp.zeros((), jnp.uint32))
-        self.skipped = Count(jnp.zeros((), jnp.uint32))
-        self.halted = Count(jnp.zeros((), bool))
+        # From NumPy, as eager functions of jax.numpy compile a program for each dtype.
+        self.steps = Count(jax.device_put(np.zeros((), np.uint32)))
+        self.skipped = Count(jax.device_put(np.zeros((), np.uint32)))
+        self.halted = Count(jax.device_put(np.zeros((), bool)))
 
     @property
     def step(self) -> int:

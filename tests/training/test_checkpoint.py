@@ -104,9 +104,10 @@ def test_orbax_is_given_copies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     original = {"x": jnp.ones((8, 8)), "host": np.ones(3)}
     with Checkpoints(tmp_path) as checkpoints:
         save = checkpoints._orbax.save
-        spy = lambda path, tree: (given.append(tree), save(path, tree))  # noqa: E731
+        spy = lambda path, args: (given.append(args.item), save(path, args=args))  # noqa: E731
         monkeypatch.setattr(checkpoints._orbax, "save", spy)
         checkpoints.save(1, original, {})
+        checkpoints.wait()
     assert not np.shares_memory(given[0]["host"], original["host"])
     pointers = [tree["x"].unsafe_buffer_pointer() for tree in (given[0], original)]
     assert pointers[0] != pointers[1]

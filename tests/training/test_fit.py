@@ -53,7 +53,9 @@ def test_a_run_leaves_everything_it_is_made_of(run):
         "grad_norm",
         "learning_rate",
         "examples_per_second",
+        "data_wait",
     }
+    assert 0 <= train["data_wait"] <= 1
     assert train["learning_rate"] == 0.001
     assert train["epoch"] == 1.0
     assert math.isfinite(train["loss"])

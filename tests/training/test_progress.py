@@ -65,6 +65,23 @@ def test_the_rate_is_that_of_tokens_where_there_are_such(clock: Clock) -> None:
     assert stream.getvalue()[9:] == "step 10/10 loss 0.400 10.2k tokens/s\n"
 
 
+def test_waiting_for_data_is_told_where_it_is_much(clock: Clock) -> None:
+    stream = io.StringIO()
+    with LineProgress(stream, every=0, clock=clock) as progress:
+        progress.start(10, 0)
+        for step, wait in enumerate((0.0, 0.05, 0.23, 0.31), 1):
+            progress.update(step, {"loss": 0.4, "data_wait": wait})
+    lines = [line[9:].partition(" eta")[0] for line in stream.getvalue().splitlines()]
+    hint = lines.pop(2)
+    assert hint.startswith("23% of the time goes into waiting for data: trainer.placement=device")
+    assert lines == [
+        "step 1/10 loss 0.400",
+        "step 2/10 loss 0.400",
+        "step 3/10 loss 0.400 waiting for data 23%",
+        "step 4/10 loss 0.400 waiting for data 31%",
+    ]
+
+
 def test_the_last_step_is_always_shown_and_a_resumed_run_keeps_its_numbers(clock: Clock) -> None:
     stream = io.StringIO()
     progress = LineProgress(stream, clock=clock, unit="tokens")

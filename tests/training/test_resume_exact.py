@@ -20,7 +20,7 @@ CONFIG = [
     "optim.schedule._target_=nnxtrain.optim.cosine", "name=t", "augment=mixup", "trainer.ema=0.9",
     "trainer.accumulate=2", "trainer.steps_per_call=3",
 ]  # fmt: skip
-CLOCK = ("time", "examples_per_second", "tokens_per_second")
+CLOCK = ("time", "examples_per_second", "tokens_per_second", "data_wait")
 
 
 def command(*arguments):

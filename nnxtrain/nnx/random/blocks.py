@@ -134,7 +134,7 @@ def sample(
         low, high = float(np.nextafter(np.array(-1, dtype), np.array(0, dtype))), 1.0
     parameters = (np.int32(_SAMPLERS.index(sampler)), low, high)
     size = math.prod(shape)
-    host = _aligned(size, dtype)
+    host = aligned(size, dtype)
     device, x64 = jax.config.jax_default_device, jax.config.jax_enable_x64  # type: ignore[attr-defined]
 
     def fill(start: int) -> None:
@@ -156,9 +156,12 @@ def sample(
     return jax.device_put(host.reshape(shape))
 
 
-def _aligned(size: int, dtype: np.dtype) -> np.ndarray:
-    """An empty array that JAX on a CPU takes over as it is (others it copies): it starts at a multiple of 64 bytes."""
-    memory = np.empty(size * dtype.itemsize + 64, np.uint8)
+def aligned(size: int, dtype: np.dtype, *, zero: bool = False) -> np.ndarray:
+    """An empty array that JAX on a CPU takes over as it is (others it copies): it starts at a multiple of 64 bytes.
+
+    With ``zero`` it is one of zeros, whose memory is taken when it is first used.
+    """
+    memory = (np.zeros if zero else np.empty)(size * dtype.itemsize + 64, np.uint8)
     start = -memory.ctypes.data % 64
     return memory[start : start + size * dtype.itemsize].view(dtype)
 

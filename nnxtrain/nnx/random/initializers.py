@@ -25,7 +25,7 @@ import numpy as np
 from jax.nn.initializers import Initializer
 
 from nnxtrain.nnx.graph.static import static_equal, static_hash
-from nnxtrain.nnx.random import blocks
+from nnxtrain.nnx.random import blocks, constants
 from nnxtrain.nnx.variable.variable import MISSING
 
 __all__ = [
@@ -89,7 +89,7 @@ class _Constant(_Initializer):
         plain = isinstance(self.value, int | float | complex) and blocks.is_eager()
         if not plain or not blocks.is_available(dtype):
             return None
-        return jax.device_put(np.full(shape, self.value, dtype))
+        return constants.constant(self.value, shape, dtype)
 
     def _of_jax(self) -> Any:
         return jax.nn.initializers.constant(self.value, self.dtype)

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from nnxtrain.nnx.module.module import Module
 from nnxtrain.nnx.variable.variable import Variable
@@ -33,6 +34,11 @@ class Metric(Module):
         from nnxtrain.nnx.graph.functional import split
 
         return split(self, *filters)
+
+
+def _zero() -> jax.Array:
+    """float32[], without the program that ``jnp.zeros`` compiles eagerly."""
+    return jax.device_put(np.zeros((), np.float32))
 
 
 def _taken(metric: Any, kwargs: dict[str, Any], mask: Any) -> tuple[jax.Array, jax.Array]:
@@ -69,12 +75,12 @@ class Average(Metric):
 
     def __init__(self, argname: str = "values"):
         self.argname = argname
-        self.total = MetricState(jnp.zeros((), jnp.float32))
-        self.count = MetricState(jnp.zeros((), jnp.float32))
+        self.total = MetricState(_zero())
+        self.count = MetricState(_zero())
 
     def reset(self) -> None:
-        self.total.value = jnp.zeros((), jnp.float32)
-        self.count.value = jnp.zeros((), jnp.float32)
+        self.total.value = _zero()
+        self.count.value = _zero()
 
     def update(self, *, mask: Any = None, **kwargs: Any) -> None:
         values, weights = _taken(self, kwargs, mask)
@@ -139,13 +145,13 @@ class Welford(Metric):
 
     def __init__(self, argname: str = "values"):
         self.argname = argname
-        self.count = MetricState(jnp.zeros((), jnp.float32))
-        self.mean = MetricState(jnp.zeros((), jnp.float32))
-        self.m2 = MetricState(jnp.zeros((), jnp.float32))
+        self.count = MetricState(_zero())
+        self.mean = MetricState(_zero())
+        self.m2 = MetricState(_zero())
 
     def reset(self) -> None:
         for state in (self.count, self.mean, self.m2):
-            state.value = jnp.zeros((), jnp.float32)
+            state.value = _zero()
 
     def update(self, *, mask: Any = None, **kwargs: Any) -> None:
         values, weights = _taken(self, kwargs, mask)

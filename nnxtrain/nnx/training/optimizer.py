@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax
-import jax.numpy as jnp
+import numpy as np
 import optax
 
 from nnxtrain.nnx.graph.filters import to_predicate
@@ -14,6 +14,7 @@ from nnxtrain.nnx.graph.state import State, from_flat_state, to_flat_state
 from nnxtrain.nnx.graph.structure import structure_of
 from nnxtrain.nnx.module.containers import Dict, List
 from nnxtrain.nnx.module.module import Module
+from nnxtrain.nnx.training.initial_state import initial_state
 from nnxtrain.nnx.variable.variable import OptArray, OptState, OptVariable, Param, Variable
 
 
@@ -42,11 +43,11 @@ class Optimizer(Module):
             raise TypeError(
                 f"an Optimizer takes an optax transformation, such as optax.adam(1e-3); it got {tx!r}"
             )
-        self.step = OptState(jnp.zeros((), jnp.uint32))
+        self.step = OptState(jax.device_put(np.zeros((), np.uint32)))
         self.tx = tx
         self.wrt = wrt
         params = _params(model, wrt)
-        self.opt_state = _boxed(tx.init(_pure(params)))
+        self.opt_state = _boxed(initial_state(tx, _pure(params)))
         object.__setattr__(self, "_link", model)
 
     def update(self, *args: Any, **kwargs: Any) -> None:
