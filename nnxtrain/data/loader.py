@@ -84,7 +84,7 @@ class TrainBatches:
 
     def __init__(self, batches: _BatchOfStep, prefetch: int, threads: int) -> None:
         self._closed = False
-        self._batches = map(batches.__getitem__, itertools.count())
+        self._batches: Iterator[Batch] = map(batches.__getitem__, itertools.count())
         self._threads: ThreadPoolExecutor | None = None
         if prefetch:
             self._threads = ThreadPoolExecutor(threads, thread_name_prefix="nnxtrain-batches")

@@ -95,7 +95,7 @@ class Checkpoints(CheckpointDirectory):
         }
         saving = self.directory / f"{SAVING}{step}"
         try:
-            copies: dict[str, Any] | None = self._copied(orbax_arrays.without_empty(arrays))
+            copies = self._copied(orbax_arrays.without_empty(arrays))
             if jax.process_index() == 0:
                 remove(saving)
                 self._discard(self.path(step))
@@ -103,7 +103,7 @@ class Checkpoints(CheckpointDirectory):
             meet("a checkpoint can be saved")
             if jax.process_count() > 1:  # whose Orbax have to meet, in the order of the program
                 orbax_arrays.start_save(self._orbax, saving / "state", copies)
-                copies = None
+                copies = {}
         except (OSError, ValueError, RuntimeError) as error:
             raise self._failure(step, saving, error) from error
         self._thread = threading.Thread(
@@ -231,18 +231,13 @@ class Checkpoints(CheckpointDirectory):
             self._thread.join()
             self._thread = None
 
-    def _finish(
-        self, saving: Path, contents: dict[str, Any], copies: dict[str, Any] | None
-    ) -> None:
-        """In the background: let Orbax write, then turn the save into a checkpoint."""
+    def _finish(self, saving: Path, contents: dict[str, Any], copies: dict[str, Any]) -> None:
+        """In the background: let Orbax write, what it has not begun with too, then turn the save into a checkpoint."""
         step = contents["step"]
         try:
-            orbax = (
-                self._orbax
-            )  # imports it, and a thread that is to give way should not hold up imports
+            orbax = self._orbax  # imported before the thread gives way: others may wait for imports
             _give_way()
-            if copies is not None:
-                orbax_arrays.start_save(orbax, saving / "state", copies)
+            orbax_arrays.start_save(orbax, saving / "state", copies)
             orbax.wait_until_finished()
             if jax.process_index() == 0:
                 write_manifest(saving, **contents)

@@ -43,5 +43,5 @@ def is_here(x: Any) -> bool:
     """Whether this is a jax array in the memory of the host, whole on one device."""
     if not isinstance(x, jax.Array) or len(x.sharding.device_set) > 1:
         return False
-    (device,) = x.sharding.device_set
+    device: Any = next(iter(x.sharding.device_set))
     return device.platform == "cpu" and x.is_fully_addressable

@@ -42,20 +42,21 @@ def initial_state(tx: optax.GradientTransformation, params: Any) -> Any:
 
 def _known(traced: ClosedJaxpr, arguments: list[jax.Array]) -> list[Any] | None:
     """The outputs, constants as NumPy arrays without memory of their own; None if anything else is among them."""
-    jaxpr = traced.jaxpr
+    jaxpr: Any = traced.jaxpr
     known: dict[Any, Any] = dict(zip(jaxpr.invars, arguments))
     known |= {v: np.asarray(c) for v, c in zip(jaxpr.constvars, traced.consts) if np.ndim(c) == 0}
 
     def value(atom: Any) -> Any:
-        if isinstance(atom, Literal):
-            return np.asarray(atom.val, atom.aval.dtype) if is_available(atom.aval.dtype) else None
-        return known.get(atom)
+        if not isinstance(atom, Literal):
+            return known.get(atom)
+        dtype: Any = atom.aval.dtype  # type: ignore[attr-defined]
+        return np.asarray(atom.val, dtype) if is_available(dtype) else None
 
     for equation in jaxpr.eqns:
         name, operand = equation.primitive.name, value(next(iter(equation.invars), None))
         if isinstance(operand, np.ndarray) and name in ("broadcast_in_dim", "convert_element_type"):
             (result,) = equation.outvars
-            shape, dtype = result.aval.shape, result.aval.dtype  # type: ignore[attr-defined]
+            shape, dtype = result.aval.shape, result.aval.dtype
             if operand.ndim == 0 and is_available(dtype):
                 known[result] = np.broadcast_to(operand.astype(dtype), shape)
     weak = any(getattr(atom.aval, "weak_type", False) for atom in jaxpr.outvars)
