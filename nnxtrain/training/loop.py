@@ -22,6 +22,7 @@ from nnxtrain.training.checkpoint import Checkpoint, Checkpoints
 from nnxtrain.training.diagnosis import NotFiniteError, diagnose
 from nnxtrain.training.early_stopping import EarlyStopping
 from nnxtrain.training.evaluation import EvaluationStopped
+from nnxtrain.training.finite import parameters_finite
 from nnxtrain.training.host_values import host_values
 from nnxtrain.training.interruption import Interruption
 from nnxtrain.training.profile import Profile
@@ -29,7 +30,6 @@ from nnxtrain.training.progress import Progress
 from nnxtrain.training.run_log import RunLog
 from nnxtrain.training.session import Session
 from nnxtrain.training.state import TrainState, arrays_of
-from nnxtrain.training.step import parameters_finite
 
 
 @dataclass

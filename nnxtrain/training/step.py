@@ -8,7 +8,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 
 from nnxtrain import nnx
@@ -16,7 +15,6 @@ from nnxtrain.augment import batch_key
 from nnxtrain.data.placement import gathered
 from nnxtrain.parallel.layout import Layout
 from nnxtrain.training.gradients import all_finite, gradients, update_metrics
-from nnxtrain.training.host_copies import is_here
 from nnxtrain.training.state import TrainState
 
 Batch = dict[str, Any]
@@ -117,16 +115,10 @@ def training_batch(
     return augment(batch_key(seed, step), batch)
 
 
-def parameters_finite(model: nnx.Module) -> bool:
-    """Whether all numbers of a model are finite."""
-    values = [v.raw_value for _, v in nnx.to_flat_state(nnx.variables(model))]
-    values = [x for x in values if jnp.issubdtype(x.dtype, jnp.inexact)]
-    if all(map(is_here, values)):  # nothing is compiled for what NumPy does as fast
-        return all(np.isfinite(np.asarray(x.addressable_data(0))).all() for x in values)
-    return bool(_all_finite(values))
-
-
-_all_finite = jax.jit(all_finite)
+@nnx.jit
+def parameters_finite(model: nnx.Module) -> jax.Array:
+    """Whether all numbers of a model are finite, bool[]."""
+    return all_finite([v.raw_value for _, v in nnx.to_flat_state(nnx.variables(model))])
 
 
 def make_eval_step(task: Any, layout: Layout | None = None) -> Callable[..., None]:

@@ -59,9 +59,9 @@ class Contestant:
 def of_nnxtrain(width: int, folder: Path) -> Contestant:
     from nnxtrain.config.composition import compose
     from nnxtrain.training.checkpoint import Checkpoints
+    from nnxtrain.training.finite import parameters_finite
     from nnxtrain.training.session import Session
     from nnxtrain.training.state import arrays_of
-    from nnxtrain.training.step import parameters_finite
 
     session = Session.open(
         compose(

@@ -11,9 +11,10 @@ from nnxtrain.data import ArraySource, Spec
 from nnxtrain.data.placement import place, resident
 from nnxtrain.data.source import Splits, Subset
 from nnxtrain.training.diagnosis import diagnose
+from nnxtrain.training.finite import parameters_finite
 from nnxtrain.training.gradients import gradients
 from nnxtrain.training.state import TrainState, arrays_of
-from nnxtrain.training.step import make_train_step, parameters_finite
+from nnxtrain.training.step import make_train_step
 
 
 class Task:
