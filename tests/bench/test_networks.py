@@ -9,12 +9,13 @@ SCRIPT = Path(__file__).parents[2] / "scripts" / "bench" / "networks.py"
 
 
 def test_nnxtrains_steps_are_those_by_hand():
-    command = [sys.executable, SCRIPT, "--smoke", "--json", "--only", "nnxtrain fit", "plain JAX"]
+    networks, sides = ("transformer", "lstm"), ("nnxtrain fit", "plain JAX")
+    command = [sys.executable, SCRIPT, "--smoke", "--json", "--networks", *networks]
+    command += ["--only", *sides]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     rows = [json.loads(line) for line in done.stdout.splitlines()]
     found = [(row["network"], row["contestant"]) for row in rows]
-    networks = "resnet18", "transformer", "lstm"
-    assert found == [(n, c) for n in networks for c in ("nnxtrain fit", "plain JAX")]
+    assert found == [(n, c) for n in networks for c in sides]
     losses = [float(row["loss after 3 steps"]) for row in rows]
     for ours, by_hand in zip(losses[::2], losses[1::2]):
         assert abs(ours - by_hand) < 1e-4
