@@ -36,8 +36,8 @@ import numpy as np
 from turns import have, markdown, median, spread
 
 PEERS = Path(__file__).parent / "peers"
-SIZES = {"train": 195 * 128, "validation": 10 * 512, "test": 10 * 512}  # whole batches for all
-SMOKE_SIZES = {"train": 4 * 16, "validation": 32, "test": 32}
+BATCHES, BATCH_SIZE = 195, 128  # of an epoch: whole ones for all, and so is evaluating
+EVALUATED = 10 * 512  # examples of the validation and of the test split
 CLASSES = 5
 LOG_EVERY = 100
 BASE = {"steady": "PyTorch", "whole": "JAX by hand"}  # what the ratios are to
@@ -245,6 +245,7 @@ def main() -> None:
     parser.add_argument("--tables", nargs="+", default=list(BASE), choices=tuple(BASE))
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--epochs", type=int, default=3, help="of steady; whole has two")
+    parser.add_argument("--batches", type=int, default=BATCHES, help="of an epoch")
     parser.add_argument("--only", nargs="+", choices=tuple(CONTESTANTS), metavar="NAME")
     parser.add_argument("--work", type=Path, help="a folder to keep data, caches and turns in")
     parser.add_argument("--caches", type=Path, help="another folder for the caches")
@@ -261,7 +262,10 @@ def main() -> None:
         names.remove("PyTorch, compiled")
     with contextlib.ExitStack() as stack:
         work = args.work or Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        sizes, batch_size = (SMOKE_SIZES, 16) if args.smoke else (SIZES, 128)
+        batches, batch_size, evaluated = args.batches, BATCH_SIZE, EVALUATED
+        if args.smoke:
+            batches, batch_size, evaluated = 4, 16, 32
+        sizes = {"train": batches * batch_size, "validation": evaluated, "test": evaluated}
         caches = args.caches or work / "caches"
         turns = Turns(Bench(work.absolute(), caches.absolute(), sizes, batch_size))
         turns.bench.make_data()
