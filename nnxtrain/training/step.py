@@ -14,7 +14,8 @@ from nnxtrain import nnx
 from nnxtrain.augment import batch_key
 from nnxtrain.data.placement import gathered
 from nnxtrain.parallel.layout import Layout
-from nnxtrain.training.gradients import all_finite, gradients, update_metrics
+from nnxtrain.training.compiling import compiler_options
+from nnxtrain.training.gradients import gradients, update_metrics
 from nnxtrain.training.state import TrainState
 
 Batch = dict[str, Any]
@@ -88,7 +89,7 @@ def make_train_step(
         state.steps.value += ~halted
         state.skipped.value += ~finite & ~halted
 
-    @nnx.jit(donate=True)
+    @nnx.jit(donate=True, compiler_options=compiler_options())
     def train_step(state: TrainState, batch: Batch, arrays: Arrays | None = None) -> jax.Array:
         if steps_per_call == 1:
             one(state, batch, arrays)
@@ -115,17 +116,11 @@ def training_batch(
     return augment(batch_key(seed, step), batch)
 
 
-@nnx.jit
-def parameters_finite(model: nnx.Module) -> jax.Array:
-    """Whether all numbers of a model are finite, bool[]."""
-    return all_finite([v.raw_value for _, v in nnx.to_flat_state(nnx.variables(model))])
-
-
 def make_eval_step(task: Any, layout: Layout | None = None) -> Callable[..., None]:
     """Return ``eval_step(model, metrics, batch, arrays=None)``: the batch's part in the metrics; the model cannot change."""
     gathering = contextlib.nullcontext if layout is None else layout.gathered
 
-    @nnx.jit
+    @nnx.jit(compiler_options=compiler_options())
     def eval_step(
         model: nnx.Module, metrics: nnx.MultiMetric, batch: Batch, arrays: Arrays | None = None
     ) -> None:

@@ -169,6 +169,14 @@ def test_toggling_and_restoring_structure_finds_the_old_program() -> None:
     assert compilations.names == []
 
 
+def test_layers_that_choose_by_platform_compile_once_when_called_eagerly() -> None:
+    conv, x = nnx.Conv(3, 6, (5, 5), rngs=nnx.Rngs(0)), jnp.ones((2, 8, 8, 3))
+    nnx.max_pool(conv(x), (2, 2), (2, 2))
+    with counted() as compilations:
+        nnx.max_pool(conv(x), (2, 2), (2, 2))
+    assert compilations.names == []
+
+
 class Residual(nnx.Module):
     def __init__(self, channels: int, features: int, rngs: nnx.Rngs):
         self.conv1 = nnx.Conv(channels, features, (3, 3), use_bias=False, rngs=rngs)

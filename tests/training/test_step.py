@@ -10,6 +10,7 @@ from nnxtrain import nnx
 from nnxtrain.data import ArraySource, Spec
 from nnxtrain.data.placement import place, resident
 from nnxtrain.data.source import Splits, Subset
+from nnxtrain.training.compiling import compiler_options
 from nnxtrain.training.diagnosis import diagnose
 from nnxtrain.training.finite import parameters_finite
 from nnxtrain.training.gradients import gradients
@@ -246,3 +247,15 @@ def test_a_model_in_float64_gets_gradients_in_float64(parts):
         expected = (2 * w * error) @ x / w.sum()
         np.testing.assert_allclose(found.loss, (w * error**2).sum() / w.sum(), rtol=1e-14)
         np.testing.assert_allclose(found.grads.kernel.value[:, 0], expected, rtol=1e-13)
+
+
+def test_on_a_cpu_convolutions_are_not_left_to_ynnpack():
+    conv = nnx.Conv(32, 32, (3, 3), use_bias=False, rngs=nnx.Rngs(0))
+    x = jnp.ones((8, 32, 32, 32))
+
+    def gradient(conv, x):
+        return nnx.grad(lambda conv: (conv(x) ** 2).sum())(conv)
+
+    compiled = nnx.jit(gradient, compiler_options=compiler_options()).lower(conv, x).compile()
+    assert "convolution(" in compiled.as_text()
+    assert "__ynn_fusion" not in compiled.as_text()

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from nnxtrain.nnx.layers.arguments import as_tuples, given, make_param, one_or_more, value_of
+from nnxtrain.nnx.layers.convolution import conv_general_dilated
 from nnxtrain.nnx.layers.dtypes import promote_dtype
 from nnxtrain.nnx.layers.linear import NO_METADATA, default_bias_init, default_kernel_init
 from nnxtrain.nnx.layers.window import (
@@ -39,7 +40,8 @@ class Conv(Module):
       mask: an array of the kernel's shape that multiplies it.
       use_bias, dtype, param_dtype, precision, kernel_init, bias_init, promote_dtype, preferred_element_type, rngs,
         kernel_metadata, bias_metadata: as in :class:`Linear`.
-      conv_general_dilated: the function that convolves, called like ``jax.lax.conv_general_dilated``.
+      conv_general_dilated: the function that convolves, called like ``jax.lax.conv_general_dilated``; by default that, or
+        on a CPU, where channels are few, a matrix product of the same value.
 
     ``kernel`` is [*kernel_size, in_features / groups, out_features]. The call maps float[*batch, *spatial, in_features]
     to float[*batch, *spatial', out_features]; any number of batch axes, also none.
@@ -68,7 +70,7 @@ class Conv(Module):
         precision: Any = None,
         kernel_init: Callable[..., Any] = default_kernel_init,
         bias_init: Callable[..., Any] = default_bias_init,
-        conv_general_dilated: Callable[..., Any] = lax.conv_general_dilated,
+        conv_general_dilated: Callable[..., Any] = conv_general_dilated,
         promote_dtype: Callable[..., Any] = promote_dtype,
         preferred_element_type: Any = None,
         rngs: Rngs,

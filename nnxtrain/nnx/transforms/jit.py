@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from types import MethodType
 from typing import Any
 
@@ -36,6 +36,7 @@ def jit(
     device: jax.Device | None = None,
     backend: str | None = None,
     inline: bool = False,
+    compiler_options: Mapping[str, Any] | None = None,
     graph: bool | None = None,
     graph_updates: bool | None = None,
     donate: bool = False,
@@ -54,7 +55,7 @@ def jit(
       static_argnums, static_argnames: arguments that are compiled in, as in ``jax.jit``.
       donate_argnums, donate_argnames: arguments whose buffers may be used again, as in ``jax.jit``. Of an object only
         the Variables that the call writes are donated, never one that shares its array with another.
-      keep_unused, device, backend, inline: as in ``jax.jit``.
+      keep_unused, device, backend, inline, compiler_options: as in ``jax.jit``.
       graph: False makes shared references an error.
       graph_updates: False makes a change of structure an error.
       donate: donate all objects.
@@ -71,8 +72,8 @@ def jit(
     options: dict[str, Any] = {
         "in_shardings": in_shardings, "out_shardings": out_shardings, "static_argnums": static_argnums,
         "static_argnames": static_argnames, "donate_argnums": donate_argnums, "donate_argnames": donate_argnames,
-        "keep_unused": keep_unused, "device": device, "backend": backend, "inline": inline, "graph": graph,
-        "graph_updates": graph_updates, "donate": donate,
+        "keep_unused": keep_unused, "device": device, "backend": backend, "inline": inline,
+        "compiler_options": compiler_options, "graph": graph, "graph_updates": graph_updates, "donate": donate,
     }  # fmt: skip
     if isinstance(fun, MissingType):
         return lambda fun: JitFunction(fun, **options)
