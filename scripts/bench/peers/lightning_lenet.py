@@ -33,7 +33,7 @@ warnings.filterwarnings("ignore", ".*does not have many workers.*")
 class LitLeNet(lightning.LightningModule):
     def __init__(self):
         super().__init__()
-        self.model = lenet()
+        self.model = lenet().to(memory_format=torch.channels_last)
 
     def step(self, batch, split):
         images, labels = batch
@@ -55,7 +55,7 @@ class LitLeNet(lightning.LightningModule):
         self.step(batch, "test")
 
     def configure_optimizers(self):
-        return torch.optim.Adam(self.parameters(), lr=1e-3)
+        return torch.optim.Adam(self.parameters(), lr=1e-3, fused=True)
 
 
 class Phases(Callback):
@@ -86,7 +86,7 @@ class Phases(Callback):
 def loader(split, batch_size, shuffle=False):
     images, labels = split
     dataset = TensorDataset(
-        torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(), torch.from_numpy(labels).long()
+        torch.from_numpy(images).permute(0, 3, 1, 2), torch.from_numpy(labels).long()
     )
     order = RandomSampler(dataset) if shuffle else SequentialSampler(dataset)
     return DataLoader(dataset, sampler=BatchSampler(order, batch_size, shuffle), batch_size=None)
