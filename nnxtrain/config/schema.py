@@ -114,7 +114,8 @@ class TrainerConfig:
     ema: float | None = within(None, above=0, below=1)  # decay of averaged parameters; null: none
     on_nonfinite: OnNonfinite = OnNonfinite.stop
     placement: Placement = Placement.auto  # of the examples: device for small sets, else host
-    steps_per_call: int = within(1, at_least=1)  # steps in one compiled call
+    # Steps in one compiled call; null: several, where steps are many and small.
+    steps_per_call: int | None = within(None, at_least=1)
     profile: list[int] | None = None  # [first, last] step to trace with jax.profiler
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -76,7 +77,7 @@ def fit(
         made = RunDirectory.create(
             config.runs_dir,
             config.name or "run",
-            config=to_yaml(config),
+            config=to_yaml(_decided(config, session)),
             command=command,
             overrides=overrides,
             devices=[str(device) for device in jax.devices()],
@@ -120,6 +121,12 @@ def resume(
             check_length(session.plan.total_steps, newest.step if newest else 0)
             save(config, directory.config_path)
     return _train(directory, session, loggers, is_poor)
+
+
+def _decided(config: Config, session: Session) -> Config:
+    """The config with what it left open and a resumed run has to keep to."""
+    trainer = dataclasses.replace(config.trainer, steps_per_call=session.steps_per_call)
+    return dataclasses.replace(config, trainer=trainer)
 
 
 def _shared(path: Path) -> RunDirectory:

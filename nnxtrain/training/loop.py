@@ -81,7 +81,7 @@ class Loop:
             rows=layout.local_rows(trainer.batch_size),
         ) as batches:
             while step < plan.total_steps and not self.early.stops:
-                count = plan.call(step)
+                count = plan.call(step, session.steps_per_call)
                 asked = time.perf_counter()
                 examples = [next(batches) for _ in range(count)]
                 if halted is None or halted.is_ready():  # type: ignore[attr-defined]

@@ -21,7 +21,6 @@ class Plan:
     log_every: int
     eval_every: int
     checkpoint_every: int
-    steps_per_call: int = 1
 
     @classmethod
     def of(cls, trainer: TrainerConfig, steps_per_epoch: int) -> Plan:
@@ -39,7 +38,6 @@ class Plan:
             trainer.log_every,
             eval_every,
             trainer.checkpoint_every or eval_every,
-            trainer.steps_per_call,
         )
 
     def epoch(self, step: int) -> float:
@@ -55,18 +53,18 @@ class Plan:
     def saves(self, step: int) -> bool:
         return step % self.checkpoint_every == 0 or step == self.total_steps
 
-    def call(self, step: int) -> int:
+    def call(self, step: int, steps_per_call: int) -> int:
         """How many steps the compiled call makes that comes after ``step``: 1 or ``steps_per_call``.
 
         Several steps in one call differ from single ones in the last bit, so this looks at nothing but the step: calls start
         anew at each step at which something happens, and single steps lead up to the next such.
 
-        >>> plan = Plan(20, 100, log_every=10, eval_every=100, checkpoint_every=100, steps_per_call=4)
-        >>> [step for step in range(20) if plan.call(step) == 4]
+        >>> plan = Plan(20, 100, log_every=10, eval_every=100, checkpoint_every=100)
+        >>> [step for step in range(20) if plan.call(step, 4) == 4]
         [0, 4, 10, 14]
         """
         rhythm = (self.log_every, self.eval_every, self.checkpoint_every)
         since = max(step // every * every for every in rhythm)
         until = min(self.total_steps, *(step // every * every + every for every in rhythm))
-        whole = (step - since) % self.steps_per_call == 0 and step + self.steps_per_call <= until
-        return self.steps_per_call if whole else 1
+        whole = (step - since) % steps_per_call == 0 and step + steps_per_call <= until
+        return steps_per_call if whole else 1

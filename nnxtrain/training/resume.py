@@ -60,7 +60,7 @@ def overridden(
                 f"{key} cannot change in a resumed run, it would contradict the steps that are done{nearest(key, ALLOWED)} "
                 f"(allowed: {', '.join(ALLOWED)}); start a new run for it"
             )
-        if key in RHYTHM and config.trainer.steps_per_call > 1:
+        if key in RHYTHM and (config.trainer.steps_per_call or 1) > 1:
             raise InputError(
                 f"{key} cannot change in this run: it says which steps trainer.steps_per_call puts into one call; "
                 "start a new run"

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.extend.core import ClosedJaxpr
 
 from nnxtrain import nnx
 from nnxtrain.config.build import is_told, resolve
@@ -33,6 +34,7 @@ from nnxtrain.training.monitor import Monitor
 from nnxtrain.training.plan import Plan
 from nnxtrain.training.state import TrainState, abstract, arrays_of, put_arrays
 from nnxtrain.training.step import Augment, make_eval_step, make_train_step, training_batch
+from nnxtrain.training.steps_per_call import SHORT, choose, has_convolution, seconds_of
 
 log = logging.getLogger(__name__)
 
@@ -216,17 +218,8 @@ class Session:
         Raises InputError for a model, task, augmentation or placement that does not work on this data.
         """
         _ = self.layout, self.placed
-        rows = np.arange(self.config.trainer.batch_size)
-        arrays = self.splits.train.batch(rows)
-        batch = {name: jax.ShapeDtypeStruct(a.shape, a.dtype) for name, a in arrays.items()}
-
-        def outputs(model: nnx.Module, batch: Batch) -> Any:
-            key = jax.random.key(0)
-            return self.task.outputs(model, self.augment(key, batch))
-
-        model = self.shapes.model
         try:
-            nnx.eval_shape(outputs, model, batch)
+            _ = self.forward
         except NnxtrainError:
             raise
         except Exception as error:  # whatever a user's model raises
@@ -237,9 +230,40 @@ class Session:
         _ = self.start
 
     @cached_property
+    def forward(self) -> ClosedJaxpr:
+        """The program of the model on a training batch, for its shapes."""
+        rows = np.arange(self.config.trainer.batch_size)
+        arrays = self.splits.train.batch(rows)
+        batch = {name: jax.ShapeDtypeStruct(a.shape, a.dtype) for name, a in arrays.items()}
+
+        def outputs(model: nnx.Module, batch: Batch) -> Any:
+            return self.task.outputs(model, self.augment(jax.random.key(0), batch))
+
+        return nnx.make_jaxpr(outputs)(self.shapes.model, batch)
+
+    @cached_property
+    def steps_per_call(self) -> int:
+        """How many steps one compiled call makes: as configured, or what suits the size of a step."""
+        configured = self.config.trainer.steps_per_call
+        if configured is not None:
+            return configured
+        if self.plan.total_steps < SHORT:
+            return 1
+        platform = jax.default_backend()
+        parameters = sum(x.size for x in jax.tree.leaves(nnx.state(self.shapes.model, nnx.Param)))
+        seconds = seconds_of(self.forward, parameters, platform)
+        return choose(self.plan, seconds=seconds, loops=not self._unrolls)
+
+    @property
+    def _unrolls(self) -> bool:
+        """XLA's loops on a CPU are slow with a convolution in them."""
+        return jax.default_backend() == "cpu" and has_convolution(self.forward, "cpu")
+
+    @cached_property
     def train_steps(self) -> dict[int, Any]:
         """The compiled training step for each number of steps that one call makes."""
-        trainer = self.config.trainer
+        trainer, several = self.config.trainer, self.steps_per_call
+        unroll = several > 1 and self._unrolls
         return {
             count: make_train_step(
                 self.task,
@@ -248,9 +272,10 @@ class Session:
                 parts=trainer.accumulate,
                 skip=trainer.on_nonfinite is OnNonfinite.skip,
                 steps_per_call=count,
+                unroll=unroll,
                 layout=self.layout,
             )
-            for count in (1, trainer.steps_per_call)
+            for count in (1, several)
         }
 
     def training_batch(self, step: int, batch: Batch) -> Batch:

@@ -31,6 +31,7 @@ def make_train_step(
     parts: int = 1,
     skip: bool = False,
     steps_per_call: int = 1,
+    unroll: bool = False,
     layout: Layout | None = None,
 ) -> Callable[..., jax.Array]:
     """Return ``train_step(state, batch, arrays=None)``: an optimizer update, and the batch's part in the train metrics.
@@ -45,6 +46,7 @@ def make_train_step(
       parts: work on a batch in that many parts, one after the other.
       skip: leave out batches that are not finite, instead of halting.
       steps_per_call: several updates in one call; every array of the batch then has this as its first axis.
+      unroll: write them out one after the other, instead of a loop.
       layout: where the state's arrays lie, if not all on one device.
 
     ``arrays`` are the device's, whose rows a batch of ``ids`` names. The answer is bool[]: the state is halted.
@@ -99,7 +101,6 @@ def make_train_step(
             one(state, batch, arrays)
             return state
 
-        unroll = jax.default_backend() == "cpu"  # as for the parts of a batch
         nnx.scan(body, in_axes=(nnx.Carry, 0), out_axes=nnx.Carry, unroll=unroll)(state, batch)
         return state.halted.value
 

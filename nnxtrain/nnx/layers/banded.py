@@ -56,12 +56,12 @@ def banded_convolution(
     for corner in itertools.product(*map(range, window[:-1])):
         start = (0, *corner, 0, 0)
         ends = (c + (n - 1) * s + 1 for c, n, s in zip(corner, sizes, strides))
-        limit = (len(x), *ends, tiles, rows.shape[-1])
+        limit = (x.shape[0], *ends, tiles, rows.shape[-1])
         patches.append(lax.slice(rows, start, limit, (1, *strides[:-1], 1, 1)))
     left = jnp.concatenate(patches, -1).reshape(-1, len(patches) * rows.shape[-1])
     band = _band(kernel, rows.shape[-1] // channels, tile, stride)
     y = lax.dot(left, band, precision=precision)
-    y = y.reshape(len(x), *sizes[:-1], tiles * tile, features)
+    y = y.reshape(x.shape[0], *sizes[:-1], tiles * tile, features)
     return lax.slice_in_dim(y, 0, sizes[-1], axis=-2)
 
 

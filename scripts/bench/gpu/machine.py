@@ -26,7 +26,7 @@ import json, torch
 on = torch.cuda.is_available()
 print(json.dumps({"cuda": torch.version.cuda, "available": on, "cudnn": torch.backends.cudnn.version() if on else None}))
 """
-_NEEDED = ("optax", "orbax.checkpoint", "msgpack", "hydra", "grain", "filelock", "rich", "PIL")
+_NEEDED = ("optax", "orbax.checkpoint", "msgpack", "hydra", "filelock", "rich", "PIL")
 
 
 def missing(smoke: bool, with_torch: bool) -> str | None:
