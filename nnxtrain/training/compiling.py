@@ -8,7 +8,7 @@ import jax
 import jaxlib
 
 # jaxlib 0.10 hands convolutions and products on a CPU to YNNPACK, which takes up to twice as long for them as Eigen does,
-# and four times for the gradient of a kernel (docs/benchmarks.md). Reductions, where it is fast, stay with it. Later
+# and three times for the gradient of a kernel (docs/benchmarks.md). Reductions, where it is fast, stay with it. Later
 # versions of XLA have taken float32 convolutions from it again; an option that they do not know would be an error.
 CPU_OPTIONS = {"xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_REDUCE"}
 

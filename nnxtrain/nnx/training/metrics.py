@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from nnxtrain.nnx.module.module import Module
+from nnxtrain.nnx.random.constants import constant
 from nnxtrain.nnx.variable.variable import Variable
 
 
@@ -34,11 +35,6 @@ class Metric(Module):
         from nnxtrain.nnx.graph.functional import split
 
         return split(self, *filters)
-
-
-def _zero() -> jax.Array:
-    """float32[], without the program that ``jnp.zeros`` compiles eagerly."""
-    return jax.device_put(np.zeros((), np.float32))
 
 
 def _taken(metric: Any, kwargs: dict[str, Any], mask: Any) -> tuple[jax.Array, jax.Array]:
@@ -75,12 +71,12 @@ class Average(Metric):
 
     def __init__(self, argname: str = "values"):
         self.argname = argname
-        self.total = MetricState(_zero())
-        self.count = MetricState(_zero())
+        self.total = MetricState(constant(0, (), np.float32))
+        self.count = MetricState(constant(0, (), np.float32))
 
     def reset(self) -> None:
-        self.total.value = _zero()
-        self.count.value = _zero()
+        self.total.value = constant(0, (), np.float32)
+        self.count.value = constant(0, (), np.float32)
 
     def update(self, *, mask: Any = None, **kwargs: Any) -> None:
         values, weights = _taken(self, kwargs, mask)
@@ -145,13 +141,13 @@ class Welford(Metric):
 
     def __init__(self, argname: str = "values"):
         self.argname = argname
-        self.count = MetricState(_zero())
-        self.mean = MetricState(_zero())
-        self.m2 = MetricState(_zero())
+        self.count = MetricState(constant(0, (), np.float32))
+        self.mean = MetricState(constant(0, (), np.float32))
+        self.m2 = MetricState(constant(0, (), np.float32))
 
     def reset(self) -> None:
         for state in (self.count, self.mean, self.m2):
-            state.value = _zero()
+            state.value = constant(0, (), np.float32)
 
     def update(self, *, mask: Any = None, **kwargs: Any) -> None:
         values, weights = _taken(self, kwargs, mask)

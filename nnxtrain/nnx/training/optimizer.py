@@ -14,6 +14,7 @@ from nnxtrain.nnx.graph.state import State, from_flat_state, to_flat_state
 from nnxtrain.nnx.graph.structure import structure_of
 from nnxtrain.nnx.module.containers import Dict, List
 from nnxtrain.nnx.module.module import Module
+from nnxtrain.nnx.random.constants import constant
 from nnxtrain.nnx.training.initial_state import initial_state
 from nnxtrain.nnx.variable.variable import OptArray, OptState, OptVariable, Param, Variable
 
@@ -43,7 +44,7 @@ class Optimizer(Module):
             raise TypeError(
                 f"an Optimizer takes an optax transformation, such as optax.adam(1e-3); it got {tx!r}"
             )
-        self.step = OptState(jax.device_put(np.zeros((), np.uint32)))
+        self.step = OptState(constant(0, (), np.uint32))
         self.tx = tx
         self.wrt = wrt
         params = _params(model, wrt)

@@ -1,6 +1,6 @@
-"""LeNet by hand in JAX, as fast as is known: the data on the device, several steps in one dispatch.
+"""LeNet by hand in JAX with the data on the device and several steps in one dispatch, as XLA compiles it by default.
 
-:func:`convolve` and :func:`max_pool` are where the fastest arithmetic goes.
+:func:`convolve` and :func:`max_pool` are plain JAX: nnxtrain's layers have faster forms on a CPU.
 
     python scripts/bench/peers/jax_best_lenet.py --data DIR [--epochs 2] [--save DIR]
 """
