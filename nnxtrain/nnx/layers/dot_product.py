@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
+from nnxtrain.nnx.layers.causal import causal_attention
 from nnxtrain.nnx.layers.dtypes import promote_dtype
 from nnxtrain.nnx.module.module import Module
 from nnxtrain.nnx.variable.variable import Intermediate
@@ -63,10 +66,20 @@ def dot_product_attention(
     """
     query, key, value = promote_dtype((query, key, value), dtype=dtype)
     _check_shapes(query, key, value)
+    drops = dropout_rate > 0.0 and not deterministic
+    same_length = query.shape[-3] == key.shape[-3]
+    if is_causal and same_length and not drops and module is None and bias is None and mask is None:
+
+        def whole(query: jax.Array, key: jax.Array, value: jax.Array) -> jax.Array:
+            weights = attention_weights(query, key, is_causal=True, precision=precision)
+            return _weighted_sum(weights, value, precision)
+
+        on_cpu = partial(causal_attention, precision=precision)
+        return lax.platform_dependent(query, key, value, cpu=on_cpu, default=whole)
     weights = attention_weights(query, key, bias, mask, is_causal=is_causal, precision=precision)
     if module is not None:
         module.sow(Intermediate, "attention_weights", weights)
-    if dropout_rate > 0.0 and not deterministic:
+    if drops:
         if dropout_rng is None:
             raise ValueError(
                 "dot_product_attention has no key for its dropout: give it dropout_rng, or deterministic=True"

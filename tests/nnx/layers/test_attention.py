@@ -51,6 +51,46 @@ def test_attention_is_a_softmax_of_products(batch, kv_heads):
     np.testing.assert_allclose(out, by_hand(q, k, v, bias, mask), rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("batch", "length", "kv_heads"), [((), 1, 4), ((2,), 16, 2), ((2, 1), 37, 1), ((1,), 70, 4)]
+)
+def test_causal_attention_in_parts_is_that_of_all_keys_and_so_is_its_gradient(
+    batch, length, kv_heads
+):
+    q, k = normal(*batch, length, 4, 5), normal(*batch, length, kv_heads, 5)
+    v, cotangent = normal(*batch, length, kv_heads, 2), normal(*batch, length, 4, 2)
+    causal = np.tri(length, dtype=bool)
+
+    def value(q, k, v):
+        return (nnx.dot_product_attention(q, k, v, is_causal=True) * cotangent).sum()
+
+    def by_formula(q, k, v):
+        k, v = (jnp.repeat(a, 4 // kv_heads, axis=-2) for a in (k, v))
+        logits = jnp.einsum("...qhd,...khd->...hqk", q, k) / 5**0.5
+        weights = jax.nn.softmax(jnp.where(causal, logits, -jnp.inf))
+        return (jnp.einsum("...hqk,...khd->...qhd", weights, v) * cotangent).sum()
+
+    out = nnx.dot_product_attention(q, k, v, is_causal=True)
+    np.testing.assert_allclose(out, by_hand(q, k, v, mask=causal), rtol=1e-5, atol=1e-5)
+    for got, expected in zip(
+        jax.jit(jax.grad(value, (0, 1, 2)))(q, k, v), jax.grad(by_formula, (0, 1, 2))(q, k, v)
+    ):
+        np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_causal_attention_of_large_logits_and_of_half_precision_is_finite_and_right():
+    q, k, v = (normal(1, 20, 2, 4) for _ in range(3))
+    large = nnx.dot_product_attention(300 * q, 300 * k, v, is_causal=True)
+    np.testing.assert_allclose(
+        large, by_hand(300 * q, 300 * k, v, mask=np.tri(20)), rtol=1e-3, atol=1e-3
+    )
+    half = [a.astype(jnp.bfloat16) for a in (q, k, v)]
+    out = nnx.dot_product_attention(*half, is_causal=True)
+    assert out.dtype == jnp.bfloat16
+    expected = by_hand(*half, mask=np.tri(20))
+    np.testing.assert_allclose(out.astype(jnp.float32), expected, rtol=0.03, atol=0.03)
+
+
 def test_causal_attention_looks_back_only_and_adds_to_the_mask():
     q, k, v = normal(2, 5, 2, 3), normal(2, 5, 2, 3), normal(2, 5, 2, 3)
     padding = jnp.array([1, 1, 1, 0, 0], bool)[None, None, None]
