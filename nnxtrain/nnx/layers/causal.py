@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-PARTS = 4  # 5/8 of the work of all keys for all queries; more parts make more programs, and save little more
+PARTS = 4  # 5/8 of the work of all keys for all queries; more parts save little more, and are more to compile
 SHORTEST = 16  # queries in a part
 
 
@@ -17,7 +17,8 @@ def causal_attention(
 ) -> jax.Array:
     """What ``dot_product_attention(query, key, value, is_causal=True)`` returns, for queries and keys of one length.
 
-    The softmax's division comes after the product with the values, where there is less to divide.
+    The softmax's sum comes with the product with the values, as one more feature that is 1, and its division after it, where
+    there is less to divide.
 
     >>> q = k = v = jax.random.normal(jax.random.key(0), (2, 64, 4, 8))
     >>> same = jax.nn.dot_product_attention(q, k, v, is_causal=True)
@@ -32,6 +33,7 @@ def causal_attention(
     q = query.reshape(*query.shape[:-2], num_kv_heads, num_heads // num_kv_heads, depth)
     q = jnp.moveaxis(q * (1.0 / depth**0.5), -4, -2)
     k, v = jnp.moveaxis(key, -3, -2), jnp.moveaxis(value, -3, -2)
+    v = jnp.concatenate([v, jnp.ones_like(v[..., :1])], -1)  # that product is the weights' sum
     size = max(SHORTEST, -(-length // PARTS))
     parts = []
     for start in range(0, length, size):
@@ -41,9 +43,8 @@ def causal_attention(
         mask = jnp.tri(end - start, end, start, dtype=bool)
         logits = jnp.where(mask, logits, jnp.finfo(wide).min)
         weights = jnp.exp(logits - lax.stop_gradient(logits.max(-1, keepdims=True)))
-        total = weights.sum(-1, keepdims=True)
         weights = weights.astype(query.dtype)
-        y = jnp.einsum("...hgqk,...hkd->...hgqd", weights, shown, **options)
-        parts.append((y / total).astype(query.dtype))
-    y = jnp.moveaxis(jnp.concatenate(parts, axis=-2), -2, -4)
-    return y.reshape(*query.shape[:-1], value.shape[-1])
+        parts.append(jnp.einsum("...hgqk,...hkd->...hgqd", weights, shown, **options))
+    y = jnp.concatenate(parts, axis=-2)
+    y = jnp.moveaxis(y[..., :-1] / y[..., -1:], -2, -4)
+    return y.reshape(*query.shape[:-1], value.shape[-1]).astype(query.dtype)

@@ -67,15 +67,10 @@ def dot_product_attention(
     query, key, value = promote_dtype((query, key, value), dtype=dtype)
     _check_shapes(query, key, value)
     drops = dropout_rate > 0.0 and not deterministic
-    same_length = query.shape[-3] == key.shape[-3]
-    if is_causal and same_length and not drops and module is None and bias is None and mask is None:
-
-        def whole(query: jax.Array, key: jax.Array, value: jax.Array) -> jax.Array:
-            weights = attention_weights(query, key, is_causal=True, precision=precision)
-            return _weighted_sum(weights, value, precision)
-
-        on_cpu = partial(causal_attention, precision=precision)
-        return lax.platform_dependent(query, key, value, cpu=on_cpu, default=whole)
+    length = query.shape[-3]
+    is_plain = bias is None and mask is None and not drops and module is None
+    if is_causal and is_plain and isinstance(length, int) and length == key.shape[-3]:
+        return _causal(query, key, value, precision)
     weights = attention_weights(query, key, bias, mask, is_causal=is_causal, precision=precision)
     if module is not None:
         module.sow(Intermediate, "attention_weights", weights)
@@ -86,6 +81,16 @@ def dot_product_attention(
             )
         weights = _drop(weights, dropout_rate, dropout_rng, broadcast=broadcast_dropout)
     return _weighted_sum(weights, value, precision)
+
+
+@partial(jax.jit, static_argnums=3)  # so that layers of one shape are traced once
+def _causal(query: jax.Array, key: jax.Array, value: jax.Array, precision: Any) -> jax.Array:
+    def whole(query: jax.Array, key: jax.Array, value: jax.Array) -> jax.Array:
+        weights = attention_weights(query, key, is_causal=True, precision=precision)
+        return _weighted_sum(weights, value, precision)
+
+    on_cpu = partial(causal_attention, precision=precision)
+    return lax.platform_dependent(query, key, value, cpu=on_cpu, default=whole)
 
 
 def attention_weights(

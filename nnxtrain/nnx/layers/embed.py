@@ -9,7 +9,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from nnxtrain.nnx.layers.arguments import given, make_param, value_of
+from nnxtrain.nnx.layers.arguments import make_param, value_of
+from nnxtrain.nnx.layers.dot_general import dot_general
 from nnxtrain.nnx.layers.dtypes import promote_dtype
 from nnxtrain.nnx.layers.linear import NO_METADATA
 from nnxtrain.nnx.module.module import Module
@@ -87,7 +88,8 @@ class Embed(Module):
                 f"Embed.attend takes [..., {self.features}]; it got {list(query.shape)}"
             )
         query, embedding = self.promote_dtype((query, value_of(self.embedding)), dtype=self._dtype)
-        return jnp.dot(query, embedding.T, **given(out_sharding=out_sharding))
+        contract = (((query.ndim - 1,), (0,)), ((), ()))
+        return dot_general(query, embedding.T, contract, out_sharding=out_sharding)
 
     @property
     def _dtype(self) -> Any:

@@ -8,9 +8,9 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax import lax
 
 from nnxtrain.nnx.layers.arguments import given, make_param, value_of
+from nnxtrain.nnx.layers.dot_general import dot_general
 from nnxtrain.nnx.layers.dtypes import promote_dtype
 from nnxtrain.nnx.module.module import Module
 from nnxtrain.nnx.random import initializers
@@ -30,7 +30,7 @@ class Linear(Module):
       dtype: what to compute in (default: what input and parameters promote to).
       param_dtype: what the parameters are stored in.
       precision, preferred_element_type: as in ``jax.lax.dot_general``.
-      dot_general: the function that multiplies.
+      dot_general: the function that multiplies, called like ``jax.lax.dot_general``.
       kernel_init, bias_init: initialisers ``(key, shape, dtype) -> array``.
       promote_dtype: casts ``(x, kernel, bias)`` to the computing dtype.
       rngs: random streams; ``params`` is used.
@@ -55,7 +55,7 @@ class Linear(Module):
         precision: Any = None,
         kernel_init: Callable[..., Any] = default_kernel_init,
         bias_init: Callable[..., Any] = default_bias_init,
-        dot_general: Callable[..., Any] = lax.dot_general,
+        dot_general: Callable[..., Any] = dot_general,
         promote_dtype: Callable[..., Any] = promote_dtype,
         preferred_element_type: Any = None,
         rngs: Rngs,

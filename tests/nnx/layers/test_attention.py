@@ -78,6 +78,20 @@ def test_causal_attention_in_parts_is_that_of_all_keys_and_so_is_its_gradient(
         np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-5)
 
 
+def test_causal_attention_of_any_length_can_be_exported():
+    q = normal(2, 24, 2, 4)
+
+    @jax.jit
+    def attend(q):
+        return nnx.dot_product_attention(q, q, q, is_causal=True)
+
+    batch, length = jax.export.symbolic_shape("batch, length")
+    for shape in ((batch, 24, 2, 4), (batch, length, 2, 4)):
+        given = jax.ShapeDtypeStruct(shape, q.dtype)
+        exported = jax.export.export(attend, platforms=("cpu", "cuda"))(given)
+        np.testing.assert_allclose(exported.call(q), attend(q), rtol=1e-5, atol=1e-6)
+
+
 def test_causal_attention_of_large_logits_and_of_half_precision_is_finite_and_right():
     q, k, v = (normal(1, 20, 2, 4) for _ in range(3))
     large = nnx.dot_product_attention(300 * q, 300 * k, v, is_causal=True)

@@ -1,5 +1,8 @@
 """Linear, LinearGeneral, Einsum, Embed, PReLU, LoRA beyond their numbers."""
 
+import re
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,6 +10,7 @@ import optax
 import pytest
 
 from nnxtrain import nnx
+from nnxtrain.nnx.layers.dot_general import dot_general
 
 RNG = np.random.default_rng(0)
 
@@ -30,6 +34,30 @@ def test_a_dot_general_of_the_users_own():
     )
     np.testing.assert_allclose(general(x), layer(x), rtol=1e-5)
     assert calls == ["highest"] * 3
+
+
+def test_products_of_more_axes_are_of_matrices_and_their_gradients_transpose_nothing():
+    def loss(multiply, x, up, down):
+        for _ in range(2):
+            x = jnp.tanh(multiply(jnp.tanh(multiply(x, up)), down))
+        return (x**2).sum()
+
+    def gradient(multiply):
+        return jax.jit(jax.grad(partial(loss, multiply), (0, 1, 2))).lower(*args).compile()
+
+    def transposed(compiled):
+        text = compiled.as_text()
+        assert " dot(" in text
+        return re.findall(r"f32\[\S* (?:copy|transpose)\(", text)
+
+    args = normal(2, 6, 3), normal(3, 4), normal(4, 3)
+    contract = (((2,), (0,)), ((), ()))
+    ours = gradient(lambda x, kernel: dot_general(x, kernel, contract))
+    plain = gradient(lambda x, kernel: jax.lax.dot_general(x, kernel, contract))
+    assert not transposed(ours)
+    assert transposed(plain)  # or this function is needed no more
+    for a, b in zip(ours(*args), plain(*args)):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
 
 
 def test_metadata_goes_to_the_parameters():
