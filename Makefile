@@ -36,18 +36,17 @@ types: $(VENV)/.installed ## check types
 tests: $(VENV)/.installed ## run the test suite, the examples in docstrings included
 	$(BIN)/python -m pytest --doctest-modules nnxtrain tests $(PYTEST_ARGS)
 
-bench: $(BENCH_VENV)/.installed ## measure dispatch and building beside Flax, Equinox and PyTorch (BENCH_ARGS=--json for JSON)
-	$(BENCH_VENV)/bin/python scripts/bench/dispatch.py $(BENCH_ARGS)
-	$(BENCH_VENV)/bin/python scripts/bench/slide.py $(BENCH_ARGS)
-	$(BENCH_VENV)/bin/python scripts/bench/build.py $(BENCH_ARGS)
+bench: $(BENCH_VENV)/.installed ## measure nnxtrain beside its peers (BENCH_ARGS="--only dispatch lenet": these tables alone)
+	$(BENCH_VENV)/bin/python scripts/bench/all.py $(BENCH_ARGS)
 
 # The peers have an environment of their own: nothing of ours may come to need them.
 $(BENCH_VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(BENCH_VENV)
 	$(BENCH_VENV)/bin/pip install --quiet --upgrade pip
-	$(BENCH_VENV)/bin/pip install --quiet --editable . flax==0.12.8 equinox==0.13.8
-	$(BENCH_VENV)/bin/pip install --quiet torch==2.13.0 --index-url $(TORCH_INDEX) || \
-	  echo "PyTorch cannot be had from $(TORCH_INDEX); it is left out of the comparison"
+	$(BENCH_VENV)/bin/pip install --quiet --editable . flax==0.12.8 equinox==0.13.8 keras==3.15.1
+	{ $(BENCH_VENV)/bin/pip install --quiet torch==2.13.0 --index-url $(TORCH_INDEX) && \
+	  $(BENCH_VENV)/bin/pip install --quiet lightning==2.6.6; } || \
+	  echo "PyTorch cannot be had from $(TORCH_INDEX); it and Lightning are left out of the comparison"
 	@touch $@
 
 clean: ## remove the virtual environment and caches (never runs/)

@@ -51,6 +51,9 @@ def make_train_step(
 
     ``arrays`` are the device's, whose rows a batch of ``ids`` names. The answer is bool[]: the state is halted.
     """
+    # Where the update is one branch of two, the state stays in its place; to choose between old and new numbers afterwards,
+    # XLA copies the optimizer's. But other devices would let the host wait until the condition is known.
+    has_branches = jax.default_backend() == "cpu" and (layout is None or layout.is_single)
 
     def one(state: TrainState, batch: Batch, arrays: Arrays | None) -> None:
         before = [(path, v, v.raw_value) for path, v in nnx.to_flat_state(nnx.variables(state))]
@@ -69,18 +72,26 @@ def make_train_step(
             layout=layout,
         )
         norm = optax.tree.norm(grads)
-        state.optimizer.update(state.model, grads)
         state.grad_norm.update(grad_norm=norm)
-        if state.ema is not None:
-            state.ema.update(state.model)
-
         finite = jnp.isfinite(loss) & jnp.isfinite(norm)
         halted = state.halted.value
         good = finite & ~halted
-        for path, variable, old in before:
-            if variable.raw_value is not old:
-                value = jax.lax.select(good, variable.raw_value, old)
-                variable.set_raw_value(value if layout is None else layout.constrain(path, value))
+
+        def keep() -> None:
+            """Of what has changed so far, keep the old where the step is not good."""
+            for path, variable, old in before:
+                if variable.raw_value is not old:
+                    value = jax.lax.select(good, variable.raw_value, old)
+                    variable.set_raw_value(
+                        value if layout is None else layout.constrain(path, value)
+                    )
+
+        if has_branches:
+            keep()
+            nnx.cond(good, update, lambda state, grads: None, state, grads)
+        else:
+            update(state, grads)
+            keep()
         fatal = ~finite
         if scaling is not None:
             fatal = fatal & scaling.exhausted
@@ -105,6 +116,13 @@ def make_train_step(
         return state.halted.value
 
     return train_step
+
+
+def update(state: TrainState, grads: Any) -> None:
+    """Let the optimizer change the model, and the average follow it."""
+    state.optimizer.update(state.model, grads)
+    if state.ema is not None:
+        state.ema.update(state.model)
 
 
 def training_batch(

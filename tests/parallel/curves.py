@@ -35,7 +35,8 @@ COMMON = [
 IMAGES = ["optim.learning_rate=0.02", "data.name=shapes5/tiny", "data.image_size=[8,8]"]
 MODELS = {
     "lenet": [*IMAGES, "model=lenet"],
-    "resnet": [*IMAGES, "model=resnet_small", "model.width=8"],
+    # With seed 0 an input of a ReLU is so near to 0, after 31 steps, that float32's rounding decides its gradient.
+    "resnet": [*IMAGES, "model=resnet_small", "model.width=8", "seed=1"],
     "transformer": ["config=transformer_char", "optim.learning_rate=0.005", "data.length=16",
                     "model.num_layers=2", "model.width=32", "model.num_heads=4",
                     "model.dropout_rate=0.1"],
