@@ -1,4 +1,4 @@
-"""For all tests: four simulated devices, verified graph structures, archives in the published formats."""
+"""For all tests: four simulated devices, quick compiling, verified graph structures, archives in the published formats."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=4")
+# LLVM's optimisations are a quarter of the suite's time and none of our code; setting XLA_FLAGS brings them back.
+os.environ.setdefault(
+    "XLA_FLAGS", "--xla_force_host_platform_device_count=4 --xla_backend_optimization_level=0"
+)
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ["NNXTRAIN_CHECK_STRUCTURE"] = "1"  # each cached structure is compared with a new walk
 # Many tests compile the same small programs, in processes of their own.

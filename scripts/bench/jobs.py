@@ -60,7 +60,7 @@ CONTESTANTS = {
     "PyTorch, compiled": Contestant("torch", "torch_lenet.py", ("--compile",)),
     "Lightning": Contestant("lightning", "lightning_lenet.py"),
     "JAX by hand": Contestant("jax", "jax_lenet.py"),
-    "JAX, fastest": Contestant("jax", "jax_best_lenet.py"),
+    "JAX by hand, nnxtrain's forms": Contestant("jax", "jax_lenet.py", ("--fastest",)),
 }
 SMOKE = ("nnxtrain fit", "JAX by hand")
 
@@ -102,7 +102,7 @@ class Bench:
     def turn(self, name: str, kind: str, epochs: int) -> dict[str, Any]:
         """Run a contestant in a process of its own; returns what it measured, with its wall and CPU seconds."""
         contestant, saved = CONTESTANTS[name], self.work / "saved"
-        cache = self.caches / name.replace(" ", "_")
+        cache = self.caches / "".join(c if c.isalnum() else "_" for c in name)
         whole = kind != "steady"
         if kind == "cold":
             shutil.rmtree(cache, ignore_errors=True)

@@ -2,12 +2,16 @@
 
 One compiled step of a flat tree of arrays, donated; batches are indexed with NumPy; Orbax saves in the background.
 
-    python scripts/bench/peers/jax_lenet.py --data DIR [--epochs 2] [--save DIR]
+With ``--fastest`` convolutions, pooling and compiler options are nnxtrain's for a CPU: how fast this loop can be.
+
+    python scripts/bench/peers/jax_lenet.py --data DIR [--epochs 2] [--save DIR] [--fastest]
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -33,10 +37,16 @@ def create(key):
     return {"params": params, "adam": tx.init(params), "sums": jnp.zeros(2)}
 
 
-def convolve(x, layer):
+class Forms(NamedTuple):
+    convolve: Callable
+    max_pool: Callable
+    compiler_options: dict | None = None
+
+
+def convolve(x, kernel, multiply=jax.lax.conv_general_dilated):
+    options = {"lhs_dilation": (1, 1), "rhs_dilation": (1, 1), "feature_group_count": 1}
     layout = ("NHWC", "HWIO", "NHWC")
-    y = jax.lax.conv_general_dilated(x, layer["kernel"], (1, 1), "SAME", dimension_numbers=layout)
-    return y + layer["bias"]
+    return multiply(x, kernel, (1, 1), "SAME", dimension_numbers=layout, **options)
 
 
 def max_pool(x):
@@ -44,10 +54,23 @@ def max_pool(x):
     return x.reshape(b, h // 2, 2, w // 2, 2, c).max((2, 4))
 
 
-def losses_and_hits(params, images, labels):
+def fastest():
+    from nnxtrain import nnx
+    from nnxtrain.nnx.layers.convolution import conv_general_dilated
+    from nnxtrain.training.compiling import compiler_options
+
+    return Forms(
+        partial(convolve, multiply=conv_general_dilated),
+        partial(nnx.max_pool, window_shape=(2, 2), strides=(2, 2)),
+        compiler_options(),
+    )
+
+
+def losses_and_hits(forms, params, images, labels):
     x = (images / 255.0 - job.MEAN) / job.STD
     for name in ("conv1", "conv2"):
-        x = max_pool(jax.nn.relu(convolve(x, params[name])))
+        y = forms.convolve(x, params[name]["kernel"]) + params[name]["bias"]
+        x = forms.max_pool(jax.nn.relu(y))
     x = x.reshape(x.shape[0], -1)
     for name in ("dense1", "dense2", "dense3"):
         x = x @ params[name]["kernel"] + params[name]["bias"]
@@ -55,10 +78,9 @@ def losses_and_hits(params, images, labels):
     return optax.softmax_cross_entropy_with_integer_labels(x, labels), x.argmax(-1) == labels
 
 
-@partial(jax.jit, donate_argnums=0)
-def train_step(state, images, labels):
+def train_step(forms, state, images, labels):
     def loss_fn(params):
-        losses, hits = losses_and_hits(params, images, labels)
+        losses, hits = losses_and_hits(forms, params, images, labels)
         return losses.mean(), hits.mean()
 
     (loss, accuracy), grads = jax.value_and_grad(loss_fn, has_aux=True)(state["params"])
@@ -67,13 +89,12 @@ def train_step(state, images, labels):
     return {"params": params, "adam": adam, "sums": state["sums"] + jnp.array([loss, accuracy])}
 
 
-@jax.jit
-def eval_step(sums, params, images, labels):
-    losses, hits = losses_and_hits(params, images, labels)
+def eval_step(forms, sums, params, images, labels):
+    losses, hits = losses_and_hits(forms, params, images, labels)
     return sums + jnp.array([losses.sum(), hits.sum()])
 
 
-def evaluate(params, images, labels):
+def evaluate(eval_step, params, images, labels):
     sums = np.zeros(2, np.float32)
     for start in range(0, len(images), job.EVAL_BATCH):
         part = slice(start, start + job.EVAL_BATCH)
@@ -93,6 +114,10 @@ def main():
     with clock.phase("read"):
         splits = job.read(args.data)
     images, labels = splits["train"]
+    forms = fastest() if args.fastest else Forms(convolve, max_pool)
+    options = {"compiler_options": forms.compiler_options}
+    train = jax.jit(partial(train_step, forms), donate_argnums=0, **options)
+    eval_ = jax.jit(partial(eval_step, forms), **options)
     with clock.phase("build"):
         state = jax.block_until_ready(create(jax.random.key(0)))
         random = np.random.default_rng(0)
@@ -106,14 +131,14 @@ def main():
             order = random.permutation(len(images))
             since = step
             for ids in order[: steps * args.batch_size].reshape(steps, -1):
-                state = train_step(state, images[ids], labels[ids])
+                state = train(state, images[ids], labels[ids])
                 step += 1
                 if step % job.LOG_EVERY == 0 or step == (epoch + 1) * steps:
                     loss, accuracy = np.asarray(state["sums"]) / (step - since)
                     clock.log(step, loss=loss, accuracy=accuracy)
                     state["sums"], since = np.zeros(2, np.float32), step
         with clock.phase("evaluate"):
-            scores.append(evaluate(state["params"], *splits["validation"]))
+            scores.append(evaluate(eval_, state["params"], *splits["validation"]))
             clock.log(step, "validation", **scores[-1])
         if args.save:
             with clock.phase("save"):  # a copy: the next step writes over the state
@@ -126,7 +151,7 @@ def main():
             state = checkpointer.restore(args.save / str(best), copy(state))
             checkpointer.close()
     with clock.phase("test"):
-        result = evaluate(state["params"], *splits["test"])
+        result = evaluate(eval_, state["params"], *splits["test"])
     parameters = sum(x.size for x in jax.tree.leaves(state["params"]))
     clock.finish(images=steps * args.batch_size, parameters=parameters, **result)
 

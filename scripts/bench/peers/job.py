@@ -34,6 +34,7 @@ def arguments(docstring: str | None) -> argparse.Namespace:
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--save", type=Path, help="a new folder for checkpoints and metrics")
     parser.add_argument("--compile", action="store_true", help="torch.compile, where it is torch")
+    parser.add_argument("--fastest", action="store_true", help="nnxtrain's forms, where it is JAX")
     args = parser.parse_args()
     args.save = args.save and args.save.absolute()
     return args
