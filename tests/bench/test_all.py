@@ -11,7 +11,6 @@ ALL = Path(__file__).parents[2] / "scripts" / "bench" / "all.py"
 COLUMNS = {
     "start": {"model", "cache", "first step, s", "composed", "built", "programs (read)"},
     "input": {"source", "data_wait", "fetch, ms", "step, ms"},
-    "checkpoint": {"step after a save, s", "save(), s", "durable, s", "peak with, GiB"},
 }
 
 
