@@ -52,7 +52,7 @@ def make_train_step(
     ``arrays`` are the device's, whose rows a batch of ``ids`` names. The answer is bool[]: the state is halted.
     """
     # Where the update is one branch of two, the state stays in its place; to choose between old and new numbers afterwards,
-    # XLA copies the optimizer's. But other devices would let the host wait until the condition is known.
+    # XLA copies the optimizer's. But other devices may let the host wait until the condition is known.
     has_branches = jax.default_backend() == "cpu" and (layout is None or layout.is_single)
 
     def one(state: TrainState, batch: Batch, arrays: Arrays | None) -> None:

@@ -1,7 +1,7 @@
 """All tables, one after another: nnxtrain beside every peer that is installed, as Markdown and as JSON.
 
 Each table is made by its own script, which says what it measures and can be run alone. A folder gets NAME.json (the rows,
-with the command and the machine) and tables.md, which is printed too. Whole, it takes one to two hours: nothing else
+with the command and the machine) and tables.md, which is printed too. Whole, it takes more than an hour: nothing else
 should run meanwhile.
 
     python scripts/bench/all.py [--only NAME ...] [--out bench-results] [--smoke]

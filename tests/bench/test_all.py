@@ -10,6 +10,7 @@ from pathlib import Path
 ALL = Path(__file__).parents[2] / "scripts" / "bench" / "all.py"
 COLUMNS = {
     "start": {"model", "cache", "first step, s", "composed", "built", "programs (read)"},
+    "checkpoint": {"step after a save, s", "save(), s", "durable, s", "peak with, GiB"},
     "input": {"source", "data_wait", "fetch, ms", "step, ms"},
 }
 

@@ -33,7 +33,7 @@ def causal_attention(
     q = query.reshape(*query.shape[:-2], num_kv_heads, num_heads // num_kv_heads, depth)
     q = jnp.moveaxis(q * (1.0 / depth**0.5), -4, -2)
     k, v = jnp.moveaxis(key, -3, -2), jnp.moveaxis(value, -3, -2)
-    v = jnp.concatenate([v, jnp.ones_like(v[..., :1])], -1)  # that product is the weights' sum
+    v = jnp.concatenate([v, jnp.ones_like(v[..., :1])], -1)  # its product is the weights' sum
     size = max(SHORTEST, -(-length // PARTS))
     parts = []
     for start in range(0, length, size):

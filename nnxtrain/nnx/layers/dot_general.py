@@ -36,9 +36,9 @@ def dot_general(
     count = len(left)
     ends = tuple(left) == tuple(range(lhs.ndim - count, lhs.ndim))
     begins = tuple(right) == tuple(range(count))
-    merges = ends and begins and not batch and lhs.ndim - count > 1
-    is_free = out_sharding is None and not _is_sharded(lhs) and not _is_sharded(rhs)
-    if merges and is_free and jax.default_backend() == "cpu":
+    merges = ends and begins and not batch and lhs.ndim - count > 1 and out_sharding is None
+    on_cpu = jax.default_backend() == "cpu"
+    if merges and on_cpu and not _is_sharded(lhs) and not _is_sharded(rhs):
         return _of_matrices(lhs, rhs, count, precision, preferred_element_type)
     options: dict[str, Any] = {} if out_sharding is None else {"out_sharding": out_sharding}
     return lax.dot_general(
