@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import optax
 
 from nnxtrain import nnx
 from nnxtrain.parallel.layout import Layout
@@ -49,7 +50,8 @@ def gradients(
       layout: of the batch over devices, each of which works on a share of every part.
     """
     if parts == 1:
-        total, weight, grads = _part(task, model, metrics, batch, wrt, scale, layout)
+        total, weight, grads = _part(task, model, metrics, batch, wrt, scale, layout, mean=True)
+        factor = 1.0 / scale
     else:
         rows = {k: v.reshape(parts, v.shape[0] // parts, *v.shape[1:]) for k, v in batch.items()}
         if layout is not None:
@@ -66,9 +68,10 @@ def gradients(
         unroll = jax.default_backend() == "cpu"
         loop = nnx.scan(add, in_axes=(nnx.Carry, 0), out_axes=nnx.Carry, unroll=unroll)
         _, _, total, weight, grads = loop(start, rows)
-    size = jnp.maximum(weight, jnp.finfo(jnp.float32).tiny)  # a batch of weight 0 gives 0
-    factor = 1.0 / (size * scale)
-    return Gradients(total / size, jax.tree.map(lambda g: (g * factor).astype(g.dtype), grads))
+        factor = 1.0 / (_size(weight) * scale)
+    if not isinstance(factor, float):  # by 1.0 every gradient would be read and written once more
+        grads = jax.tree.map(lambda g: (g * factor).astype(g.dtype), grads)
+    return Gradients(total / _size(weight), grads)
 
 
 def _part(
@@ -79,8 +82,10 @@ def _part(
     wrt: Any,
     scale: jax.Array | float,
     layout: Layout | None,
+    *,
+    mean: bool = False,
 ) -> tuple[jax.Array, jax.Array, Any]:
-    """The sum of the weighted losses, the sum of the weights, and the scaled gradient of the former."""
+    """The sum of the weighted losses, that of the weights, and the scaled gradient of the former, or of their ``mean``."""
 
     def summed(model: nnx.Module) -> tuple[jax.Array, Any]:
         with contextlib.nullcontext() if layout is None else layout.gathered(model):
@@ -92,7 +97,9 @@ def _part(
             weight = weight * batch["mask"].reshape(-1, *[1] * (loss.ndim - 1))
         # Where nothing counts, not even a NaN does.
         total = jnp.where(weight > 0, loss * weight, 0.0).sum()
-        return total * scale, (total, weight.sum(), outputs)
+        weight = weight.sum()
+        size = jax.lax.stop_gradient(_size(weight)) if mean else 1.0
+        return total / size * scale, (total, weight, outputs)
 
     wanted = nnx.DiffState(0, wrt)
     (_, (total, weight, outputs)), grads = nnx.value_and_grad(summed, argnums=wanted, has_aux=True)(
@@ -100,6 +107,27 @@ def _part(
     )
     update_metrics(metrics, outputs, batch)
     return total, weight, grads
+
+
+def _size(weight: jax.Array) -> jax.Array:
+    """What the sums are divided by: a batch of weight 0 gives 0."""
+    return jnp.maximum(weight, jnp.finfo(jnp.float32).tiny)
+
+
+def gradient_norm(grads: Any, *, whole: bool) -> jax.Array:
+    """The root of the sum of all squares, float[], as ``optax.tree.norm``'s.
+
+    Args:
+      whole: each array lies whole on one device. On a CPU its numbers are then read in one row: XLA describes a kernel's
+        gradient as transposed, and sums that over windows of 32 x 32, six times as slowly.
+
+    >>> gradient_norm({"a": jnp.array([[1.0, 2.0]]), "b": jnp.array(2.0)}, whole=True)
+    Array(3., dtype=float32)
+    """
+    if whole:
+        # The barrier keeps the compiler from taking the row for the array again.
+        grads = jax.tree.map(lambda g: jax.lax.optimization_barrier(g.reshape(-1)), grads)
+    return optax.tree.norm(grads)
 
 
 def update_metrics(metrics: nnx.MultiMetric, outputs: dict[str, Any], batch: Batch) -> None:

@@ -8,14 +8,13 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import optax
 
 from nnxtrain import nnx
 from nnxtrain.augment import batch_key
 from nnxtrain.data.placement import gathered
 from nnxtrain.parallel.layout import Layout
 from nnxtrain.training.compiling import compiler_options
-from nnxtrain.training.gradients import gradients, update_metrics
+from nnxtrain.training.gradients import gradient_norm, gradients, update_metrics
 from nnxtrain.training.state import TrainState
 
 Batch = dict[str, Any]
@@ -71,7 +70,7 @@ def make_train_step(
             scale=scale,
             layout=layout,
         )
-        norm = optax.tree.norm(grads)
+        norm = gradient_norm(grads, whole=has_branches)
         state.grad_norm.update(grad_norm=norm)
         finite = jnp.isfinite(loss) & jnp.isfinite(norm)
         halted = state.halted.value

@@ -2,13 +2,15 @@
 
 One compiled step of a flat tree of arrays, donated; batches are indexed with NumPy; Orbax saves in the background.
 
-With ``--fastest`` convolutions, pooling and compiler options are nnxtrain's for a CPU: how fast this loop can be.
+With ``--fastest`` convolutions, pooling, compiler options and the C library's settings are nnxtrain's for a CPU: how fast
+this loop can be.
 
     python scripts/bench/peers/jax_lenet.py --data DIR [--epochs 2] [--save DIR] [--fastest]
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
@@ -56,9 +58,11 @@ def max_pool(x):
 
 def fastest():
     from nnxtrain import nnx
+    from nnxtrain.cli.freed_memory import keep_freed_memory
     from nnxtrain.nnx.layers.convolution import conv_general_dilated
     from nnxtrain.training.compiling import compiler_options
 
+    keep_freed_memory(os.environ)
     return Forms(
         partial(convolve, multiply=conv_general_dilated),
         partial(nnx.max_pool, window_shape=(2, 2), strides=(2, 2)),
@@ -111,10 +115,10 @@ def copy(state):
 def main():
     args = job.arguments(__doc__)
     clock = job.Job(args.save)
+    forms = fastest() if args.fastest else Forms(convolve, max_pool)  # before JAX has threads
     with clock.phase("read"):
         splits = job.read(args.data)
     images, labels = splits["train"]
-    forms = fastest() if args.fastest else Forms(convolve, max_pool)
     options = {"compiler_options": forms.compiler_options}
     train = jax.jit(partial(train_step, forms), donate_argnums=0, **options)
     eval_ = jax.jit(partial(eval_step, forms), **options)
