@@ -57,6 +57,9 @@ class Contestant:
 
 
 def of_nnxtrain(width: int, folder: Path) -> Contestant:
+    from nnxtrain.cli.freed_memory import keep_freed_memory
+
+    keep_freed_memory(os.environ)  # as the command does
     from nnxtrain.config.composition import compose
     from nnxtrain.training.checkpoint import Checkpoints
     from nnxtrain.training.finite import parameters_finite
@@ -84,7 +87,9 @@ def of_nnxtrain(width: int, folder: Path) -> Contestant:
     def step() -> float:
         if bool(train(state, rows, {})):
             raise SystemExit("not finite")
-        return float(np.asarray(state.metrics.compute()["loss"]))
+        loss = float(np.asarray(state.metrics.compute()["loss"]))
+        state.metrics.reset()
+        return loss
 
     def save(number: int) -> None:
         if not parameters_finite(state.model):

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ from growth_chart import chart
 from turns import markdown, median, spread, take_turns
 
 from nnxtrain import nnx
+from nnxtrain.cli.freed_memory import keep_freed_memory
 from nnxtrain.data import ArraySource, Spec
 from nnxtrain.data.loader import train_batches
 from nnxtrain.models import MLP
@@ -217,6 +219,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="one JSON object a row, not a table")
     args = parser.parse_args()
 
+    keep_freed_memory(os.environ)  # for both sides
     found = measured(args.smoke, 1 if args.smoke else args.rounds)
     rows, curves = [], {}
     for what, points in found.items():

@@ -25,6 +25,7 @@ from PIL import Image
 from turns import markdown, median
 
 import nnxtrain
+from nnxtrain.cli.freed_memory import keep_freed_memory
 from nnxtrain.config.composition import compose
 from nnxtrain.data.loader import train_batches
 from nnxtrain.training.metrics_log import read_metrics
@@ -89,6 +90,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="one JSON object a row, not a table")
     parser.add_argument("--smoke", action="store_true", help="a few steps of the first source")
     args = parser.parse_args()
+    keep_freed_memory(os.environ)  # as the command does
     with tempfile.TemporaryDirectory() as name:
         os.environ["NNXTRAIN_DATA_DIR"] = f"{name}/decoded"
         os.chdir(name)

@@ -5,7 +5,8 @@ resnet18: images of 32 x 32 x 3, batches of 64, SGD with momentum. transformer: 
 backward, update.
 
 "nnxtrain fit" is the step that ``nnxtrain fit`` runs: with the task's metrics, the gradient's norm, and the guard against
-what is not finite, none of which the others have. "plain JAX" has the same network by hand, on dicts of arrays. All begin
+what is not finite, none of which the others have; in a process of its own it keeps freed memory, as the command does.
+"plain JAX" has the same network by hand, on dicts of arrays. All begin
 with the same weights and see the same batches: their first losses have to agree, and those after a few steps nearly.
 
 All are in one process, or with --processes each in one of its own. They take turns either way, and wait for each
@@ -19,6 +20,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+import os
 import subprocess
 import sys
 import time
@@ -35,6 +37,7 @@ from networks_ours import Network, networks
 from turns import have, markdown, median, spread, take_turns
 
 from nnxtrain import nnx
+from nnxtrain.cli.freed_memory import keep_freed_memory
 from nnxtrain.training.state import TrainState
 from nnxtrain.training.step import make_train_step
 
@@ -134,6 +137,8 @@ def contestants(network: str) -> dict[str, tuple[str | None, Callable[[Network],
 
 def serve(network: Network, name: str) -> None:
     """Be a contestant: a number of steps on stdin, the loss of the last on stdout."""
+    if name == "nnxtrain fit":
+        keep_freed_memory(os.environ)  # as the command does
     contestant = contestants(network.name)[name][1](network)
     print("ready", flush=True)
     for line in sys.stdin:
