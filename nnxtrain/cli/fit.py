@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from nnxtrain.cli.arguments import Command, flag, rest
+from nnxtrain.cli.freed_memory import keep_freed_memory
 from nnxtrain.cli.packages import open_packages
 from nnxtrain.cli.table import print_table
 from nnxtrain.cli.whole_number import whole_number
@@ -60,6 +61,7 @@ class Fit(Command):
             from nnxtrain.parallel.processes import run_here
 
             return run_here([sys.executable, "-m", "nnxtrain", *sys.argv[1:]], count)
+        keep_freed_memory(os.environ)
         leads = self._join(count, index)
         run = api.fit(
             self.overrides, config_dirs=self.config_dir, packages=self.package, command=command

@@ -7,19 +7,22 @@ import importlib.util
 from collections.abc import Mapping
 
 # Of glibc's malloc.h: what is asked for, and the value.
-ONE_ARENA = (-8, 1)  # M_ARENA_MAX; any other than the first holds 64 MiB at most
 NO_MAPPING = (-4, 0)  # M_MMAP_MAX; what is mapped is unmapped as soon as it is freed
 NO_TRIMMING = (-1, -1)  # M_TRIM_THRESHOLD
 ACCELERATORS = "jax_plugins", "libtpu"  # packages with which JAX's default backend is no CPU
 
 
 def keep_freed_memory(environment: Mapping[str, str]) -> bool:
-    """Tell glibc to keep what is freed, and return whether it was told; to be called before JAX starts its threads.
+    """Tell glibc to keep what is freed, and return whether it was told; to be called before JAX computes.
 
-    XLA takes the temporary memory of a program anew at each call. Large parts of it come straight from the system, which
-    has to clear every page again: 225,000 of them in a step of a transformer with six layers of width 256, a fifth of the
-    step's time. Kept, the process holds on to the most that it ever needed. Nothing is changed where the environment says
-    something about malloc (``MALLOC_...``, ``GLIBC_TUNABLES``), for another C library, or with an accelerator.
+    XLA takes the temporary memory of a program anew at each call. Large blocks come straight from the system, which has to
+    clear every page again: 225,000 of them in a step of a transformer with six layers of width 256, a fifth of the step's
+    time. Only the main thread's heap can hold such blocks, so JAX is told to run programs there as well: a call then
+    returns when all is computed, which takes nothing from a step that has all cores at work. The process holds on to the
+    most that it ever needed.
+
+    Nothing is changed where the environment says something about malloc (``MALLOC_...``, ``GLIBC_TUNABLES``), for another C
+    library, or with an accelerator.
 
     >>> keep_freed_memory({"MALLOC_ARENA_MAX": "8"})
     False
@@ -31,7 +34,10 @@ def keep_freed_memory(environment: Mapping[str, str]) -> bool:
         mallopt = ctypes.CDLL(None).mallopt
     except (OSError, AttributeError, TypeError):  # not glibc; TypeError: Windows
         return False
-    return all(mallopt(*option) for option in (ONE_ARENA, NO_MAPPING, NO_TRIMMING))
+    import jax
+
+    jax.config.update("jax_cpu_enable_async_dispatch", False)
+    return all(mallopt(*option) for option in (NO_MAPPING, NO_TRIMMING))
 
 
 def _on_cpu(environment: Mapping[str, str]) -> bool:

@@ -7,6 +7,7 @@ import os
 from dataclasses import dataclass
 
 from nnxtrain.cli.arguments import Command, rest
+from nnxtrain.cli.freed_memory import keep_freed_memory
 from nnxtrain.cli.packages import open_packages
 from nnxtrain.errors import InputError
 
@@ -34,6 +35,7 @@ class SweepTrial(Command):
             raise InputError(f"sweep trial: one trial at a time, got {self.words[1]!r}")
         with contextlib.suppress(OSError):  # relative paths of its configuration are from there
             os.chdir(sweep.content["working_directory"])
+        keep_freed_memory(os.environ)
         open_packages(sweep.packages)
         run_trial(sweep, number, leads=_join())
         return 0
