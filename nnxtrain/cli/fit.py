@@ -51,6 +51,7 @@ class Fit(Command):
     def __call__(self) -> int:
         from nnxtrain import api
 
+        keep_freed_memory(os.environ)
         open_packages(self.package)
         command = ["nnxtrain", *sys.argv[1:]]
         if self.multirun:
@@ -61,7 +62,6 @@ class Fit(Command):
             from nnxtrain.parallel.processes import run_here
 
             return run_here([sys.executable, "-m", "nnxtrain", *sys.argv[1:]], count)
-        keep_freed_memory(os.environ)
         leads = self._join(count, index)
         run = api.fit(
             self.overrides, config_dirs=self.config_dir, packages=self.package, command=command

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import importlib.metadata
 import importlib.util
 from collections.abc import Mapping
 
@@ -17,29 +19,39 @@ def keep_freed_memory(environment: Mapping[str, str]) -> bool:
 
     XLA takes the temporary memory of a program anew at each call. Large blocks come straight from the system, which has to
     clear every page again: 225,000 of them in a step of a transformer with six layers of width 256, a fifth of the step's
-    time. Only the main thread's heap can hold such blocks, so JAX is told to run programs there as well: a call then
-    returns when all is computed, which takes nothing from a step that has all cores at work. The process holds on to the
-    most that it ever needed.
+    time. Only the main thread's heap can hold such blocks, so JAX is told to run programs there as well, where there is one
+    device: a call then returns when all is computed. The process holds on to the most that it ever needed.
 
-    Nothing is changed where the environment says something about malloc (``MALLOC_...``, ``GLIBC_TUNABLES``), for another C
-    library, or with an accelerator.
+    Nothing is changed where the environment says something about malloc (``MALLOC_...``, ``GLIBC_TUNABLES``, a library in
+    ``LD_PRELOAD``), for another C library, or where JAX finds an accelerator's package, unless ``JAX_PLATFORMS`` is ``cpu``.
 
     >>> keep_freed_memory({"MALLOC_ARENA_MAX": "8"})
     False
     """
-    tuned = any(name.startswith("MALLOC_") for name in environment)
-    if tuned or "glibc.malloc" in environment.get("GLIBC_TUNABLES", "") or not _on_cpu(environment):
+    if _is_tuned(environment) or not _on_cpu(environment):
         return False
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (OSError, AttributeError, TypeError):  # not glibc; TypeError: Windows
         return False
+    if not all(mallopt(*option) for option in (NO_MAPPING, NO_TRIMMING)):
+        return False
     import jax
 
-    jax.config.update("jax_cpu_enable_async_dispatch", False)
-    return all(mallopt(*option) for option in (NO_MAPPING, NO_TRIMMING))
+    with contextlib.suppress(AttributeError):  # an option that a later JAX may not have
+        jax.config.update("jax_cpu_enable_async_dispatch", False)
+    return True
+
+
+def _is_tuned(environment: Mapping[str, str]) -> bool:
+    told = {"GLIBC_TUNABLES": "glibc.malloc", "LD_PRELOAD": "malloc"}
+    by_name = any(name.startswith("MALLOC_") for name in environment)
+    return by_name or any(part in environment.get(name, "") for name, part in told.items())
 
 
 def _on_cpu(environment: Mapping[str, str]) -> bool:
     chosen = environment.get("JAX_PLATFORMS")
-    return chosen == "cpu" if chosen else not any(map(importlib.util.find_spec, ACCELERATORS))
+    if chosen:
+        return chosen == "cpu"
+    announced = importlib.metadata.entry_points(group="jax_plugins")  # as JAX looks for them
+    return not announced and not any(map(importlib.util.find_spec, ACCELERATORS))

@@ -46,11 +46,11 @@ def gradients(
       wrt: the Variables to differentiate, a filter.
       parts: the batch is worked on in that many parts, to save memory; the result is that of the whole (but for layers that
         look at the batch, such as BatchNorm). It divides B.
-      scale: factor of the loss while differentiating, which is divided out again.
+      scale: factor of the mean loss while differentiating, which is divided out again.
       layout: of the batch over devices, each of which works on a share of every part.
     """
     if parts == 1:
-        total, weight, grads = _part(task, model, metrics, batch, wrt, scale, layout, mean=True)
+        total, weight, grads = _part(task, model, metrics, batch, wrt, scale, layout, parts)
         factor = 1.0 / scale
     else:
         rows = {k: v.reshape(parts, v.shape[0] // parts, *v.shape[1:]) for k, v in batch.items()}
@@ -59,7 +59,7 @@ def gradients(
 
         def add(carry: Any, rows: Batch) -> Any:
             model, metrics, *sums = carry
-            part = _part(task, model, metrics, rows, wrt, scale, layout)
+            part = _part(task, model, metrics, rows, wrt, scale, layout, parts)
             return (model, metrics, *jax.tree.map(jnp.add, tuple(sums), part))
 
         zeros = jax.tree.map(jnp.zeros_like, nnx.state(model, wrt))
@@ -69,7 +69,8 @@ def gradients(
         loop = nnx.scan(add, in_axes=(nnx.Carry, 0), out_axes=nnx.Carry, unroll=unroll)
         _, _, total, weight, grads = loop(start, rows)
         factor = 1.0 / (_size(weight) * scale)
-    if not isinstance(factor, float):  # by 1.0 every gradient would be read and written once more
+    # A factor of 1 would cost reading and writing every gradient.
+    if not (isinstance(factor, float) and factor == 1.0):
         grads = jax.tree.map(lambda g: (g * factor).astype(g.dtype), grads)
     return Gradients(total / _size(weight), grads)
 
@@ -82,10 +83,13 @@ def _part(
     wrt: Any,
     scale: jax.Array | float,
     layout: Layout | None,
-    *,
-    mean: bool = False,
+    parts: int,
 ) -> tuple[jax.Array, jax.Array, Any]:
-    """The sum of the weighted losses, that of the weights, and the scaled gradient of the former, or of their ``mean``."""
+    """The sum of the weighted losses, that of the weights, and the scaled gradient of the former.
+
+    All are divided by the same number, so that they have the size of the mean, which float16 can hold: by the sum of the
+    weights where the batch is whole, as then the gradient is done, else by the number of losses of all ``parts``.
+    """
 
     def summed(model: nnx.Module) -> tuple[jax.Array, Any]:
         with contextlib.nullcontext() if layout is None else layout.gathered(model):
@@ -98,8 +102,9 @@ def _part(
         # Where nothing counts, not even a NaN does.
         total = jnp.where(weight > 0, loss * weight, 0.0).sum()
         weight = weight.sum()
-        size = jax.lax.stop_gradient(_size(weight)) if mean else 1.0
-        return total / size * scale, (total, weight, outputs)
+        size = jax.lax.stop_gradient(_size(weight)) if parts == 1 else loss.size * parts
+        total, weight = total / size, weight / size
+        return total * scale, (total, weight, outputs)
 
     wanted = nnx.DiffState(0, wrt)
     (_, (total, weight, outputs)), grads = nnx.value_and_grad(summed, argnums=wanted, has_aux=True)(

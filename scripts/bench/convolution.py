@@ -1,9 +1,10 @@
 """Which form of a convolution is fastest on a CPU, by shape, beside PyTorch: what ``nnx.Conv``'s choice rests on.
 
 For each shape, float32, batch 128 (64 from 64 channels on): ms for the forward pass, and for the forward pass with the
-gradients of input and kernel. ``xla`` is ``lax.conv_general_dilated`` as JAX compiles it, ``eigen`` the same without
-YNNPACK (``nnxtrain/training/compiling.py``), ``band T`` one product with a banded matrix for tiles of T outputs. The forms
-take turns. ``error`` is the largest difference of ``band``'s outputs and gradients from ``xla``'s, relative to the largest.
+gradients of input and kernel. ``xla`` is ``lax.conv_general_dilated`` as JAX compiles it, ``eigen`` the same with what
+training tells XLA (``nnxtrain/training/compiling.py``), ``band T`` one product with a banded matrix for tiles of T
+outputs. The forms take turns. ``error`` is the largest difference of ``band``'s outputs and gradients from ``xla``'s,
+relative to the largest.
 
     python scripts/bench/convolution.py [--only 32x32x3] [--rounds 7] [--json]
 """
@@ -28,6 +29,7 @@ from nnxtrain.training.compiling import CPU_OPTIONS
 # spatial sizes, input channels, output channels, kernel, stride
 SHAPES = [
     ((28, 28), 1, 6, 5, 1), ((32, 32), 3, 6, 5, 1), ((16, 16), 6, 16, 5, 1), ((28, 28), 1, 32, 3, 1),
+    ((32, 32), 4, 16, 3, 1), ((32, 32), 6, 16, 3, 1), ((16, 16), 6, 32, 5, 1), ((16, 16), 8, 16, 5, 1),
     ((32, 32), 3, 16, 3, 1), ((32, 32), 3, 32, 3, 1), ((32, 32), 3, 64, 3, 1), ((32, 32), 8, 8, 3, 1),
     ((32, 32), 16, 16, 3, 1), ((32, 32), 16, 32, 3, 2), ((16, 16), 32, 32, 3, 1), ((32, 32), 32, 32, 3, 1),
     ((8, 8), 64, 64, 3, 1), ((32, 32), 64, 64, 3, 1), ((32, 32), 64, 128, 3, 2), ((16, 16), 128, 128, 3, 1),

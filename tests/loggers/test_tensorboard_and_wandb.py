@@ -2,6 +2,7 @@
 
 import json
 import sys
+import time
 
 import pytest
 
@@ -54,6 +55,7 @@ def test_wandb_offline_keeps_one_run_over_a_resume(tmp_path, monkeypatch):
     directory.mkdir()
     logged = []
     write(WandB(project="p", tags=["a"]), directory, FIRST, status="interrupted")
+    time.sleep(1.1)  # wandb names its folders by the second
     logger = WandB(project="p")
     logger.open(directory, to_container(compose()), FIRST)
     assert logger._run.id == directory.name

@@ -234,15 +234,18 @@ def test_what_is_not_finite_is_found():
     assert not bool(parameters_finite(broken))
 
 
+@pytest.mark.parametrize("scale", [1.0, 8.0, jnp.float32(8)])
 @pytest.mark.parametrize("parts", [1, 3])
-def test_a_model_in_float64_gets_gradients_in_float64(parts):
+def test_a_model_in_float64_gets_gradients_in_float64(parts, scale):
     with jax.enable_x64(True):
         random = np.random.default_rng(1)
         x, y, w = random.normal(size=(6, 3)), random.normal(size=6), random.uniform(size=6)
         model = nnx.Linear(3, 1, param_dtype=jnp.float64, rngs=nnx.Rngs(0))
         kernel = np.asarray(model.kernel.value)
         batch = {"input": jnp.asarray(x), "target": jnp.asarray(y), "weight": jnp.asarray(w)}
-        found = gradients(Task(), model, Task().metrics(), batch, wrt=nnx.Param, parts=parts)
+        found = gradients(
+            Task(), model, Task().metrics(), batch, wrt=nnx.Param, parts=parts, scale=scale
+        )
         error = (x @ kernel)[:, 0] - y
         expected = (2 * w * error) @ x / w.sum()
         np.testing.assert_allclose(found.loss, (w * error**2).sum() / w.sum(), rtol=1e-14)

@@ -93,7 +93,8 @@ def tile_of(x: jax.Array, kernel: jax.Array, strides: Sequence[int]) -> int | No
     """
     *window, channels, _ = kernel.shape
     three = len(window) == 3
-    is_narrow = channels <= (8 if three else 6) and set(strides) == {1} and 1 < window[-1] <= 9
+    most = 8 if three else 6 if len(window) == 2 and window[-1] <= 5 else 3
+    is_narrow = channels <= most and set(strides) == {1} and 1 < window[-1] <= 9
     if not is_narrow or x.dtype not in (jnp.float32, jnp.float64) or kernel.dtype != x.dtype:
         return None
     if window[-1] <= 3:

@@ -115,7 +115,7 @@ def copy(state):
 def main():
     args = job.arguments(__doc__)
     clock = job.Job(args.save)
-    forms = fastest() if args.fastest else Forms(convolve, max_pool)  # before JAX has threads
+    forms = fastest() if args.fastest else Forms(convolve, max_pool)  # before JAX computes
     with clock.phase("read"):
         splits = job.read(args.data)
     images, labels = splits["train"]
