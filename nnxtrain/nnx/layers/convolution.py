@@ -82,11 +82,11 @@ def tile_of(x: jax.Array, kernel: jax.Array, strides: Sequence[int]) -> int | No
     """The tile of :func:`banded_convolution` that is fastest on a CPU; None where ``lax.conv_general_dilated`` is.
 
     Measured by ``scripts/bench/convolution.py``, batches of 128, forward and both gradients, ms of a plain and of a banded
-    convolution: 28 x 28 x 1, 5 to 6 channels, 26 and 5 (tile 4); 32 x 32 x 3, 5 to 6, 35 and 11 (4); 3 to 16, 15 and 6
+    convolution: 28 x 28 x 1, 5 to 6 channels, 14 and 5 (tile 4); 32 x 32 x 3, 5 to 6, 35 and 11 (4); 3 to 16, 15 and 6
     (2); 3 to 64, 46 and 28 (2); 32 x 32 x 4, 3 to 16, 17 and 9 (2); 32 x 32 x 6, 3 to 16, 19 and 16 (2); 16 x 16 x 6, 5 to
-    16, 9.3 and 7.2 (4); one axis of 256 x 1, 5 to 16, 5 and 2 (4). Then it turns: 8 channels take as long or longer banded,
-    16 channels 1.6 times as long, and a stride of 2 or 4 is faster plain. With three axes plain convolutions are slow
-    throughout: 16 x 16 x 16 x 1, 3 to 8, 671 and 76 (4); 8 x 8 x 8 x 8, 3 to 16, 196 and 75 (4).
+    16, 9.3 and 7.2 (4); one axis of 256 x 1, 5 to 16, 2.5 and 0.7 (4). Then it turns: 8 channels take as long or longer
+    banded, 16 channels 1.6 times as long, and a stride of 2 or 4 is faster plain. With three axes plain convolutions are
+    slow throughout: 16 x 16 x 16 x 1, 3 to 8, 373 and 56 (4); 8 x 8 x 8 x 8, 3 to 16, 95 and 56 (4).
 
     >>> tile_of(jnp.ones((128, 32, 32, 3)), jnp.ones((3, 3, 3, 16)), (1, 1))
     2
