@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 
 from nnxtrain.cli.arguments import Command, argument, flag
-from nnxtrain.cli.freed_memory import keep_freed_memory
 from nnxtrain.cli.packages import open_packages
 from nnxtrain.storage.json_values import finite
 
@@ -41,7 +39,6 @@ class Eval(Command):
     def __call__(self) -> int:
         from nnxtrain import api
 
-        keep_freed_memory(os.environ)
         open_packages(self.package)
         directory = api.find_run(self.run, self.runs_dir)
         metrics = api.evaluate(

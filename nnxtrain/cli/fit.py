@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from nnxtrain.cli.arguments import Command, flag, rest
-from nnxtrain.cli.freed_memory import keep_freed_memory
 from nnxtrain.cli.packages import open_packages
 from nnxtrain.cli.table import print_table
 from nnxtrain.cli.whole_number import whole_number
@@ -51,7 +50,6 @@ class Fit(Command):
     def __call__(self) -> int:
         from nnxtrain import api
 
-        keep_freed_memory(os.environ)
         open_packages(self.package)
         command = ["nnxtrain", *sys.argv[1:]]
         if self.multirun:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import importlib.metadata
 import importlib.util
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 
 # Of glibc's malloc.h: what is asked for, and the value.
 NO_MAPPING = (-4, 0)  # M_MMAP_MAX; what is mapped is unmapped as soon as it is freed
@@ -14,13 +13,13 @@ NO_TRIMMING = (-1, -1)  # M_TRIM_THRESHOLD
 ACCELERATORS = "jax_plugins", "libtpu"  # packages with which JAX's default backend is no CPU
 
 
-def keep_freed_memory(environment: Mapping[str, str]) -> bool:
-    """Tell glibc to keep what is freed, and return whether it was told; to be called before JAX computes.
+def keep_freed_memory(environment: MutableMapping[str, str]) -> bool:
+    """Tell glibc to keep what is freed, and return whether it was told.
 
     XLA takes the temporary memory of a program anew at each call. Large blocks come straight from the system, which has to
     clear every page again: 225,000 of them in a step of a transformer with six layers of width 256, a fifth of the step's
-    time. Only the main thread's heap can hold such blocks, so JAX is told to run programs there as well, where there is one
-    device: a call then returns when all is computed. The process holds on to the most that it ever needed.
+    time. Only the main thread's heap can hold such blocks, so ``NNXTRAIN_DISPATCH`` says that programs are to run there as
+    well (``nnxtrain/training/dispatch.py``). The process holds on to the most that it ever needed.
 
     Nothing is changed where the environment says something about malloc (``MALLOC_...``, ``GLIBC_TUNABLES``, a library in
     ``LD_PRELOAD``), for another C library, or where JAX finds an accelerator's package, unless ``JAX_PLATFORMS`` is ``cpu``.
@@ -36,10 +35,7 @@ def keep_freed_memory(environment: Mapping[str, str]) -> bool:
         return False
     if not all(mallopt(*option) for option in (NO_MAPPING, NO_TRIMMING)):
         return False
-    import jax
-
-    with contextlib.suppress(AttributeError):  # an option that a later JAX may not have
-        jax.config.update("jax_cpu_enable_async_dispatch", False)
+    environment.setdefault("NNXTRAIN_DISPATCH", "inline")
     return True
 
 

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from nnxtrain import __version__
 from nnxtrain.cli.arguments import Command, help_text, parse
 from nnxtrain.cli.compile_cache import keep_compiled_programs
+from nnxtrain.cli.freed_memory import keep_freed_memory
 from nnxtrain.cli.notices import notices
 from nnxtrain.errors import InputError, Interrupted, NnxtrainError, nearest
 
@@ -68,6 +69,7 @@ _HELP = ("-h", "--help")
 def run() -> None:
     """Run the command line of this process and exit with its code."""
     keep_compiled_programs(os.environ)
+    keep_freed_memory(os.environ)
     # Modules and programs stay: to look for garbage among them as often as Python does took a fifth of the start.
     gc.set_threshold(50_000, 20, 20)
     code = main(sys.argv[1:])

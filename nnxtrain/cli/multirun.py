@@ -7,7 +7,6 @@ sweep's directory, so that the outcome of each is known even when a launcher los
 from __future__ import annotations
 
 import json
-import os
 import time
 import traceback
 from collections.abc import Sequence
@@ -15,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nnxtrain.cli.freed_memory import keep_freed_memory
 from nnxtrain.cli.packages import open_packages
 from nnxtrain.errors import InputError, Interrupted, NnxtrainError
 
@@ -41,7 +39,6 @@ class Trial:
         overrides = [as_typed(text) for text in job.overrides.task]
         record: dict[str, Any] = {"overrides": overrides}
         try:
-            keep_freed_memory(os.environ)
             open_packages(self.packages)
             run = api.fit(
                 overrides,

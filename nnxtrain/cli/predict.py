@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from nnxtrain.cli.arguments import Command, argument, flag
-from nnxtrain.cli.freed_memory import keep_freed_memory
 from nnxtrain.cli.packages import open_packages
 from nnxtrain.errors import InputError, RunError
 
@@ -49,7 +47,6 @@ class Predict(Command):
         from nnxtrain import api
 
         out = None if self.out == "-" else self._checked(Path(self.out).expanduser())
-        keep_freed_memory(os.environ)
         open_packages(self.package)
         found = api.predict(
             self.run,

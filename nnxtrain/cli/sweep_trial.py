@@ -7,7 +7,6 @@ import os
 from dataclasses import dataclass
 
 from nnxtrain.cli.arguments import Command, rest
-from nnxtrain.cli.freed_memory import keep_freed_memory
 from nnxtrain.cli.packages import open_packages
 from nnxtrain.errors import InputError
 
@@ -35,7 +34,6 @@ class SweepTrial(Command):
             raise InputError(f"sweep trial: one trial at a time, got {self.words[1]!r}")
         with contextlib.suppress(OSError):  # relative paths of its configuration are from there
             os.chdir(sweep.content["working_directory"])
-        keep_freed_memory(os.environ)
         open_packages(sweep.packages)
         run_trial(sweep, number, leads=_join())
         return 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import logging
+import os
 from collections.abc import Callable, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from functools import cached_property
@@ -28,6 +29,7 @@ from nnxtrain.optim import Optimization, build_optimizer, build_rates
 from nnxtrain.parallel.layout import Layout
 from nnxtrain.parallel.mesh import make_mesh
 from nnxtrain.training.data_card import DataCard
+from nnxtrain.training.dispatch import dispatch_as_told
 from nnxtrain.training.evaluation import evaluate_source
 from nnxtrain.training.initial import Start, find_start
 from nnxtrain.training.monitor import Monitor
@@ -80,6 +82,7 @@ class Session:
 
         Raises InputError for a config that does not fit the data.
         """
+        dispatch_as_told(os.environ)
         trainer = config.trainer
 
         @functools.cache

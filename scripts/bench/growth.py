@@ -36,6 +36,7 @@ from nnxtrain.data import ArraySource, Spec
 from nnxtrain.data.loader import train_batches
 from nnxtrain.models import MLP
 from nnxtrain.tasks import Classification
+from nnxtrain.training.dispatch import dispatch_as_told
 from nnxtrain.training.session import decide
 from nnxtrain.training.state import TrainState
 from nnxtrain.training.step import make_train_step
@@ -220,6 +221,7 @@ def main() -> None:
     args = parser.parse_args()
 
     keep_freed_memory(os.environ)  # for both sides
+    dispatch_as_told(os.environ)
     found = measured(args.smoke, 1 if args.smoke else args.rounds)
     rows, curves = [], {}
     for what, points in found.items():

@@ -38,6 +38,7 @@ from turns import have, markdown, median, spread, take_turns
 
 from nnxtrain import nnx
 from nnxtrain.cli.freed_memory import keep_freed_memory
+from nnxtrain.training.dispatch import dispatch_as_told
 from nnxtrain.training.state import TrainState
 from nnxtrain.training.step import make_train_step
 
@@ -139,6 +140,7 @@ def serve(network: Network, name: str) -> None:
     """Be a contestant: a number of steps on stdin, the loss of the last on stdout."""
     if name == "nnxtrain fit":
         keep_freed_memory(os.environ)  # as the command does
+        dispatch_as_told(os.environ)
     contestant = contestants(network.name)[name][1](network)
     print("ready", flush=True)
     for line in sys.stdin:

@@ -6,19 +6,22 @@ import os
 import platform
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from nnxtrain.cli.freed_memory import keep_freed_memory
-from nnxtrain.cli.main import main
 
 PROGRAM = """
 import resource, sys
 from nnxtrain.cli.freed_memory import keep_freed_memory
+from nnxtrain.training.dispatch import dispatch_as_told
 
 keeps = sys.argv[1] == "keep"
-assert keep_freed_memory({"JAX_PLATFORMS": "cpu"} if keeps else {"MALLOC_ARENA_MAX": "8"}) == keeps
+environment = {"JAX_PLATFORMS": "cpu"} if keeps else {"MALLOC_ARENA_MAX": "8"}
+assert keep_freed_memory(environment) == keeps
+dispatch_as_told(environment)
 
 import jax, jax.numpy as jnp
 
@@ -67,16 +70,26 @@ def test_what_the_environment_says_stays(environment: dict[str, str], monkeypatc
     assert not keep_freed_memory({"JAX_PLATFORMS": "cpu", **environment})
 
 
-@pytest.mark.parametrize(
-    "argv",
-    [
-        ["fit", "run=nowhere"],
-        ["eval", "run=nowhere"],
-        ["predict", "run=nowhere"],
-    ],
-)
-def test_commands_that_compute_keep_it(argv: list[str], monkeypatch: Any, capsys: Any) -> None:
-    told: list[Any] = []
-    monkeypatch.setattr(f"nnxtrain.cli.{argv[0]}.keep_freed_memory", told.append)
-    assert main(argv) == 2
-    assert told == [os.environ]
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="it is glibc that is told")
+def test_a_run_of_the_command_computes_in_the_thread_that_calls(tmp_path: Path) -> None:
+    program = """if True:
+        import atexit, sys
+        from nnxtrain.cli.main import run
+
+        def told():
+            import jax
+            print("asynchronous:", jax.config._value_holders["jax_cpu_enable_async_dispatch"].value)
+
+        atexit.register(told)
+        run()
+    """
+    words = ["fit", "config=linear_regression", "trainer.epochs=null", "trainer.steps=2"]
+    clean = {name: v for name, v in os.environ.items() if not name.startswith("MALLOC")}
+    done = subprocess.run(
+        [sys.executable, "-c", program, *words, f"runs_dir={tmp_path}"],
+        env=clean | {"JAX_PLATFORMS": "cpu"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "asynchronous: False" in done.stdout

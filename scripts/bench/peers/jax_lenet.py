@@ -61,8 +61,10 @@ def fastest():
     from nnxtrain.cli.freed_memory import keep_freed_memory
     from nnxtrain.nnx.layers.convolution import conv_general_dilated
     from nnxtrain.training.compiling import compiler_options
+    from nnxtrain.training.dispatch import dispatch_as_told
 
     keep_freed_memory(os.environ)
+    dispatch_as_told(os.environ)
     return Forms(
         partial(convolve, multiply=conv_general_dilated),
         partial(nnx.max_pool, window_shape=(2, 2), strides=(2, 2)),
